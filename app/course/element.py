@@ -1,0 +1,158 @@
+"""The elements of a course, as the loader hands them to the engine.
+
+Source: course-format.md, section 2. Every element keeps its ``body``, the mapping as it stood in the file, because rows
+and chat states store it: an element that is on a learner's screen is answered from that snapshot, whatever the file says now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+Body = Mapping[str, Any]
+"""An element as it stands in the file: JSON types only."""
+
+
+class ParseMode(StrEnum):
+    """How Telegram reads the markup of a text; ``MARKDOWN`` is the legacy one."""
+
+    MARKDOWN = "Markdown"
+    HTML = "HTML"
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """What all elements have: their id (the mapping key), snapshot and line in the file (1-based, 0 when unknown)."""
+
+    id: str
+    body: Body = field(repr=False)
+    line: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A button under a message: goes on to the following element, to ``goto``, or on after ``wait``."""
+
+    text: str
+    goto: str | None = None
+    wait: timedelta | None = None
+    wait_text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One answer of a poll."""
+
+    text: str
+    correct: bool = False
+    feedback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message(Element):
+    """A text, after its media; waits for a press when it has ``choices`` (from ``button`` or ``options``)."""
+
+    text: str = ""
+    media: tuple[str, ...] = ()
+    choices: tuple[Choice, ...] = ()
+    parse_mode: ParseMode = ParseMode.MARKDOWN
+    link_preview: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Audio(Element):
+    """Audio files; the text is the caption of the first, or a message before them when ``link_preview`` is false."""
+
+    media: tuple[str, ...] = ()
+    text: str = ""
+    parse_mode: ParseMode = ParseMode.MARKDOWN
+    link_preview: bool | None = None
+
+
+class InputType(StrEnum):
+    """How an answer is compared: trimmed and lower-cased text, or its digits only."""
+
+    TEXT = "text"
+    SEQUENCE = "sequence"
+
+
+@dataclass(frozen=True, slots=True)
+class Input(Element):
+    """Waits for a text; scored when it has a ``correct_answer``."""
+
+    text: str = ""
+    correct_answer: str | None = None
+    input_type: InputType = InputType.TEXT
+    feedback_correct: str | None = None
+    feedback_incorrect: str | None = None
+    parse_mode: ParseMode = ParseMode.MARKDOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Quiz(Element):
+    """A quiz poll; any option that is ``correct`` scores, the last of them is the one Telegram shows as right."""
+
+    text: str = ""
+    options: tuple[Option, ...] = ()
+    media: tuple[str, ...] = ()
+    parse_mode: ParseMode | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Element):
+    """A poll without a right answer."""
+
+    text: str = ""
+    options: tuple[Option, ...] = ()
+    parse_mode: ParseMode | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MultiChoice(Element):
+    """A poll with several answers, scored 1, 0.5 or 0; each verdict text is optional."""
+
+    text: str = ""
+    options: tuple[Option, ...] = ()
+    feedback_correct: str | None = None
+    feedback_partial: str | None = None
+    feedback_incorrect: str | None = None
+    parse_mode: ParseMode = ParseMode.MARKDOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Jump(Element):
+    """A text with buttons that lead to other elements."""
+
+    text: str = ""
+    choices: tuple[Choice, ...] = ()
+    parse_mode: ParseMode = ParseMode.MARKDOWN
+
+
+@dataclass(frozen=True, slots=True)
+class End(Element):
+    """The end of the run; elements after it are reachable by ``goto`` only."""
+
+    text: str = ""
+    parse_mode: ParseMode = ParseMode.MARKDOWN
+    link_preview: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Section(Element):
+    """A divider of the course editor; learners never see it."""
+
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported(Element):
+    """A type of the format that this version cannot run yet; the course runs up to here."""
+
+    type: str = ""
+
+
+AnyElement = Message | Audio | Input | Quiz | Question | MultiChoice | Jump | End | Section | Unsupported
+"""Every element; the engine's ``match`` over it is closed by ``assert_never``."""

@@ -1,0 +1,123 @@
+"""What the engine asks for: imperative, performed in order by ``app.runtime.turn`` (rows) and the sender (messages)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from app.course.element import Body, ParseMode
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """An inline button, one per row; ``data`` is at most 64 bytes of UTF-8."""
+
+    text: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendText:
+    """Send a text of any length; the buttons go under its last part.
+
+    ``parse_mode`` ``None`` is plain text. ``link_preview`` ``None`` leaves the preview to Telegram (shown).
+    """
+
+    text: str
+    parse_mode: ParseMode | None = None
+    link_preview: bool | None = None
+    buttons: tuple[Button, ...] = ()
+
+
+class MediaKind(StrEnum):
+    """What a media link is taken for when neither its content type nor its name tells."""
+
+    PHOTO = "photo"
+    AUDIO = "audio"
+
+
+@dataclass(frozen=True, slots=True)
+class SendMedia:
+    """Send files by their links, in order, any number; the caption goes with the first one (at most 1024 characters)."""
+
+    urls: tuple[str, ...]
+    kind: MediaKind
+    caption: str = ""
+    parse_mode: ParseMode | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SendPoll:
+    """Send a non-anonymous poll, bound to a step of a run; ``correct_option`` (index) makes it a quiz."""
+
+    run_id: int
+    step: int
+    question: str
+    options: tuple[str, ...]
+    correct_option: int | None = None
+    allows_multiple_answers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StopPoll:
+    """Close the poll of this message."""
+
+    message_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveButtons:
+    """Take the buttons away from a message."""
+
+    message_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPress:
+    """Answer a callback query, with a notice or silently; never stored: it is worthless after some seconds."""
+
+    callback_id: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StartRun:
+    """Create the run with this id."""
+
+    run_id: int
+    course_id: str
+    utm_source: str | None = None
+    utm_campaign: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndRun:
+    """Mark this run, and no other, as ended."""
+
+    run_id: int
+
+
+class Role(StrEnum):
+    """Who a row is by."""
+
+    BOT = "bot"
+    USER = "user"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRow:
+    """Write a row of ``conversation`` (course-format.md, section 6.6); ``score`` and ``maxscore`` are both set or both ``None``."""
+
+    run_id: int
+    course_id: str
+    element_id: str
+    element_type: str
+    role: Role
+    report: str | None
+    score: float | None = None
+    maxscore: float | None = None
+    body: Body | None = field(default=None, repr=False)
+
+
+Action = SendText | SendMedia | SendPoll | StopPoll | RemoveButtons | AnswerPress | StartRun | EndRun | RecordRow
+"""Everything the engine can ask for."""

@@ -1,0 +1,102 @@
+"""What happened in one chat, as the engine sees it: past tense, decoded, with the clock and fresh ids inside.
+
+``app.telegram.decode`` makes these from Bot API updates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """The person of a chat as Telegram describes them; ``chat_id`` is the user id (private chats have the same id)."""
+
+    chat_id: int
+    username: str | None = None
+    language_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PollRef:
+    """Where a poll belongs: the run and step it was sent for, and its message."""
+
+    run_id: int
+    step: int
+    message_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequested:
+    """The learner sent ``/start [payload]``.
+
+    ``run_id`` is a fresh id for the run this may start. ``is_participant`` says whether the learner may start the course that
+    the payload names, if that course is restricted.
+    """
+
+    learner: Learner
+    at: datetime
+    payload: str
+    run_id: int = 0
+    is_participant: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CommandReceived:
+    """The learner sent a command other than ``/start``; ``name`` without the slash and without ``@bot``, lower case."""
+
+    learner: Learner
+    at: datetime
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextReceived:
+    """The learner sent a text that is not a command."""
+
+    learner: Learner
+    at: datetime
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContentReceived:
+    """The learner sent something that is not a text; ``kind`` is the Bot API's field name (``voice``, ``photo``, ...)."""
+
+    learner: Learner
+    at: datetime
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class ButtonPressed:
+    """The learner pressed an inline button; ``run_id`` is a fresh id if the press may start a run, else 0."""
+
+    learner: Learner
+    at: datetime
+    callback_id: str
+    data: str
+    message_id: int | None
+    run_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PollAnswered:
+    """The learner voted; no ``option_ids`` means the vote was taken back.
+
+    ``poll`` tells where the poll belongs. It is ``None`` when the poll is not known: it was sent by the old program, or its
+    message is still on its way into the store. ``is_bound`` says whether the poll of the step on screen is known.
+    """
+
+    learner: Learner
+    at: datetime
+    poll_id: str
+    option_ids: tuple[int, ...]
+    poll: PollRef | None = None
+    is_bound: bool = False
+
+
+Event = StartRequested | CommandReceived | TextReceived | ContentReceived | ButtonPressed | PollAnswered
+"""Everything that can happen in a chat; ``step`` closes its ``match`` over it with ``assert_never``."""
