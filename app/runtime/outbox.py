@@ -1,0 +1,185 @@
+"""Delivers the committed messages of one bot: per chat in order, different chats side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from app.observe.logs import get_log
+from app.observe.metrics import RESENT
+from app.runtime.settler import Settler, when_available
+from app.store import MediaFile, OutboxMessage, SentPoll, Store
+from app.telegram.api import BotApi
+from app.telegram.encode import SEND_MEDIA, Request
+from app.telegram.error import ChatBlocked, Rejected, TokenRefused
+from app.telegram.media import File, files_of, first_call, rest
+from app.telegram.sender import Sender
+from app.texts import Texts
+
+log = get_log(__name__)
+
+_COSMETIC = ("editMessageReplyMarkup", "stopPoll")
+"""Methods whose refusal costs the learner nothing: the message is gone, or already as it should be."""
+
+
+class Outbox:
+    """The queues of one bot, one for each chat that has something to be sent."""
+
+    def __init__(self, name: str, api: BotApi, store: Store, settler: Settler, texts: Texts) -> None:
+        self._name = name
+        self._api = api
+        self._sender = Sender(name, api)
+        self._store = store
+        self._settler = settler
+        self._texts = texts
+        self._queues: dict[int, deque[OutboxMessage]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        """Return how many messages are committed but not yet accepted by Telegram."""
+        return sum(len(queue) for queue in self._queues.values())
+
+    async def take_over(self) -> None:
+        """Queue what an earlier process of this bot left behind; each such message may have been sent already."""
+        left = await when_available(lambda: self._store.pending(self._name))
+        if left:
+            RESENT.labels(self._name).inc(len(left))
+            log.info("sending messages left by an earlier process", bot=self._name, messages=len(left))
+        self.put(left)
+
+    def put(self, messages: Iterable[OutboxMessage]) -> None:
+        """Queue committed messages, behind all that is queued for their chats."""
+        for message in messages:
+            queue = self._queues.get(message.chat_id)
+            if queue is not None:
+                queue.append(message)
+                continue
+            self._queues[message.chat_id] = deque([message])
+            self._begin(self._work(message.chat_id))
+
+    def notify(self, callback_id: str, text: str) -> None:
+        """Answer a button press, beside the queues."""
+        self._begin(self._sender.notify(callback_id, text))
+
+    async def drain(self, seconds: float) -> None:
+        """Wait until all is sent, at most so long; what is left stays in the table for the next start."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        await self.abandon()
+
+    async def abandon(self) -> None:
+        """Stop sending at once: another host delivers the rest."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._queues.clear()
+
+    def _begin(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, chat_id: int) -> None:
+        queue = self._queues[chat_id]
+        try:
+            while queue:
+                await self._deliver(queue)
+        except TokenRefused:
+            log.error("token refused, messages stay in the outbox", bot=self._name, messages=len(queue))
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            # The row stays in the table: the next start tries it again.
+            log.exception("delivery failed", bot=self._name, chat=chat_id)
+        finally:
+            del self._queues[chat_id]
+
+    async def _deliver(self, queue: deque[OutboxMessage]) -> None:
+        message = queue[0]
+        try:
+            left = await self._send(message)
+        except ChatBlocked as block:
+            dropped = await when_available(lambda: self._store.block_chat(self._name, message.chat_id))
+            log.info("chat blocked the bot, its queue is dropped", bot=self._name, reason=block.description, dropped=dropped)
+            queue.clear()
+        except Rejected as refusal:
+            await self._give_up(message, refusal)
+            queue.popleft()
+        else:
+            if left is None:
+                queue.popleft()
+            else:
+                queue[0] = left
+
+    async def _send(self, message: OutboxMessage) -> OutboxMessage | None:
+        """Send a message, or the first part of one that takes several calls; return what is left of it."""
+        if message.method == SEND_MEDIA:
+            return await self._send_media(message)
+        result = await self._sender.send(Request(message.method, message.params))
+        self._settler.sent(message.outbox_id, poll=_poll(message, result))
+        return None
+
+    async def _send_media(self, message: OutboxMessage) -> OutboxMessage | None:
+        urls = list(message.params["media"])
+        cached = await when_available(lambda: self._store.media_files(self._name, urls))
+        known = {url: File(file.kind, file.file_id) for url, file in cached.items()}
+        call = first_call(message.params, known)
+        try:
+            result = await self._sender.send(call.request)
+        except Rejected as refusal:
+            if not refusal.is_media:
+                raise
+            call, result = await self._send_as_it_is(message, refusal)
+        files = [MediaFile(self._name, url, file.kind, file.file_id) for url, file in files_of(call, result).items() if file.file_id]
+        left = rest(message.params, len(call.urls))
+        if left is None:
+            self._settler.sent(message.outbox_id, files=files)
+            return None
+        await when_available(lambda: self._store.replace_params(message.outbox_id, left))
+        self._settler.cache(files)
+        return replace(message, params=left)
+
+    async def _send_as_it_is(self, message: OutboxMessage, refusal: Rejected) -> tuple[Any, Any]:
+        """Send the first link alone: as what its own server says it is, else as a link in a text."""
+        url = message.params["media"][0]
+        kind = await self._api.kind_of(url)
+        single = {**message.params, "media": [url]}
+        if kind is not None:
+            call = first_call(single, {url: File(kind)})
+            try:
+                return call, await self._sender.send(call.request)
+            except Rejected as again:
+                refusal = again
+        log.warning("telegram cannot use a media link, sent as a link", bot=self._name, url=url, reason=refusal.description)
+        call = first_call(single, {})
+        caption = message.params.get("caption", "")
+        text = f"{caption}\n{url}".strip()
+        params = {"chat_id": message.chat_id, "text": text}
+        return call, await self._sender.send(Request("sendMessage", params))
+
+    async def _give_up(self, message: OutboxMessage, refusal: Rejected) -> None:
+        """Keep a refused message for the operator, and tell the learner, with the same buttons, that something is missing."""
+        if message.method in _COSMETIC:
+            self._settler.sent(message.outbox_id)
+            return
+        log.error("message refused", bot=self._name, method=message.method, reason=refusal.description, outbox=message.outbox_id)
+        await when_available(lambda: self._store.mark_failed(message.outbox_id, refusal.description))
+        params = {"chat_id": message.chat_id, "text": self._texts.message_failed}
+        if "reply_markup" in message.params:
+            params["reply_markup"] = message.params["reply_markup"]
+        try:
+            await self._sender.send(Request("sendMessage", params))
+        except Rejected as again:
+            log.error("apology refused", bot=self._name, reason=again.description)
+
+
+def _poll(message: OutboxMessage, result: Any) -> SentPoll | None:
+    if message.run_id is None or message.step is None or not isinstance(result, dict):
+        return None
+    poll = result.get("poll")
+    if not isinstance(poll, dict) or "id" not in poll or "message_id" not in result:
+        return None
+    return SentPoll(message.botname, str(poll["id"]), message.chat_id, message.run_id, message.step, int(result["message_id"]))

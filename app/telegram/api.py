@@ -1,0 +1,140 @@
+"""Calls of the Bot API over aiogram's session: the hot path in plain JSON, all else through ``aiogram.Bot``.
+
+Building aiogram's models costs more than all the rest of an update's way (design, section 8), so polling and sending hand
+dictionaries to the session's connection; ``BotApi.bot`` is the full aiogram client on the same session for everything else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import ClientConnectionError, ClientConnectorError, ClientError, ClientTimeout
+
+from app.telegram.error import Unavailable, error_from_answer
+from app.telegram.lean import import_aiogram
+from app.telegram.media import probe
+
+if TYPE_CHECKING:
+    from aiogram import Bot
+    from aiogram.client.session.aiohttp import AiohttpSession
+
+ANSWER_TIMEOUT = 30.0
+"""Seconds that a call may take before its effect counts as unknown."""
+
+CONNECT_TIMEOUT = 10.0
+
+
+class BotApi:
+    """One bot's calls."""
+
+    def __init__(self, session: AiohttpSession, bot: Bot) -> None:
+        self._session = session
+        self.bot = bot
+
+    async def call(self, method: str, params: Mapping[str, Any], *, timeout: float = ANSWER_TIMEOUT) -> Any:
+        """Call a method with JSON parameters and return its ``result``.
+
+        Raises a ``TelegramError``; ``Unavailable.was_sent`` tells whether the call may have taken effect.
+        """
+        url = self._session.api.api_url(token=self.bot.token, method=method)
+        http = await self._session.create_session()
+        body = json.dumps(params, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        limits = ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT)
+        try:
+            async with http.post(url, data=body, headers=_JSON, timeout=limits) as response:
+                status, content = response.status, await response.read()
+        except ClientConnectorError as error:
+            raise Unavailable(method, f"cannot connect to {error.host}:{error.port}", was_sent=False) from None
+        except TimeoutError:
+            raise Unavailable(method, f"no answer within {timeout:g} s", was_sent=True) from None
+        except (ClientConnectionError, ClientError) as error:
+            raise Unavailable(method, f"connection lost ({type(error).__name__})", was_sent=True) from None
+        return _result(method, status, content)
+
+    async def username(self) -> str:
+        """Return the bot's username (``getMe``); raises ``TokenRefused`` when Telegram does not know the token."""
+        async with _translated("getMe"):
+            return (await self.bot.get_me()).username or ""
+
+    async def kind_of(self, url: str) -> str | None:
+        """Ask a media link's own server what it is; ``None`` when it does not say."""
+        return await probe(await self._session.create_session(), url)
+
+    async def drop_webhook(self) -> bool:
+        """Remove a webhook so that polling may begin, keeping the pending updates; tell whether there was one."""
+        async with _translated("getWebhookInfo"):
+            if not (await self.bot.get_webhook_info()).url:
+                return False
+            await self.bot.delete_webhook(drop_pending_updates=False)
+            return True
+
+
+_JSON = {"Content-Type": "application/json"}
+
+
+def _result(method: str, status: int, content: bytes) -> Any:
+    try:
+        answer = json.loads(content)
+    except ValueError:
+        raise error_from_answer(method, status if status >= 400 else 502, None) from None
+    if isinstance(answer, dict) and answer.get("ok") is True:
+        return answer.get("result")
+    raise error_from_answer(method, status if status >= 400 else 502, answer)
+
+
+@asynccontextmanager
+async def _translated(method: str) -> AsyncIterator[None]:
+    from aiogram import exceptions
+
+    statuses = {
+        exceptions.TelegramUnauthorizedError: 401,
+        exceptions.TelegramNotFound: 404,
+        exceptions.TelegramConflictError: 409,
+        exceptions.TelegramForbiddenError: 403,
+        exceptions.TelegramServerError: 502,
+        exceptions.RestartingTelegram: 502,
+    }
+    try:
+        yield
+    except exceptions.TelegramRetryAfter as error:
+        parameters = {"description": error.message, "parameters": {"retry_after": error.retry_after}}
+        raise error_from_answer(method, 429, parameters) from None
+    except exceptions.TelegramNetworkError as error:
+        raise Unavailable(method, error.message, was_sent=True) from None
+    except exceptions.TelegramAPIError as error:
+        raise error_from_answer(method, statuses.get(type(error), 400), {"description": error.message}) from None
+    except exceptions.ClientDecodeError:
+        raise Unavailable(method, "the answer is not the Bot API's", was_sent=True) from None
+
+
+class TelegramSession:
+    """The connections of one host to one Bot API server, shared by all its bots.
+
+    Use it as an asynchronous context manager. ``url`` is the server's base, such as ``https://api.telegram.org``.
+    """
+
+    def __init__(self, url: str) -> None:
+        import_aiogram()
+        from aiogram.client.session.aiohttp import AiohttpSession
+        from aiogram.client.telegram import TelegramAPIServer
+
+        # A long poll holds its connection: aiohttp's default limit of 100 would starve the hundred-first bot.
+        self._session = AiohttpSession(limit=0, api=TelegramAPIServer.from_base(url), timeout=ANSWER_TIMEOUT)
+
+    async def __aenter__(self) -> TelegramSession:
+        await self._session.create_session()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    def bot(self, token: str) -> BotApi:
+        """Return the calls of the bot with this token."""
+        from aiogram import Bot
+
+        return BotApi(self._session, Bot(token, session=self._session))
+
+

@@ -1,0 +1,115 @@
+"""Long polling of one bot: an update is confirmed to Telegram only after its turn is committed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from aiogram.utils.backoff import Backoff, BackoffConfig
+
+from app.observe.logs import get_log
+from app.telegram.api import BotApi
+from app.telegram.decode import ALLOWED_UPDATES, Update, decode
+from app.telegram.error import Conflict, FloodWait, TelegramError, TokenRefused
+
+POLL_SECONDS = 30
+"""How long Telegram may hold a ``getUpdates`` without updates."""
+
+_GRACE_SECONDS = 15
+_BACKOFF = BackoffConfig(min_delay=0.5, max_delay=15.0, factor=1.6, jitter=0.1)
+_CONFIRM_SECONDS = 3
+
+log = get_log(__name__)
+
+Handle = Callable[[list[Update]], Awaitable[None]]
+"""Applies a batch of updates; returns only when their effects are committed."""
+
+
+class Poller:
+    """Polls one bot until it is told to stop or its token is refused."""
+
+    def __init__(self, name: str, api: BotApi, handle: Handle, completed: Callable[[], None]) -> None:
+        self._name = name
+        self._api = api
+        self._handle = handle
+        self._completed = completed
+        self._stop = asyncio.Event()
+        self._offset = 0
+
+    def stop(self) -> None:
+        """End ``run`` as soon as the turn under way is committed; a waiting ``getUpdates`` is given up at once."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Poll until ``stop``; raises ``TokenRefused`` when the token is revoked.
+
+        ``completed`` is called after each answered ``getUpdates``, which is what the health of the bot is judged by.
+        """
+        backoff = Backoff(_BACKOFF)
+        while not self._stop.is_set():
+            try:
+                raw = await self._next_batch()
+            except TokenRefused:
+                raise
+            except FloodWait as flood:
+                await self._pause(flood.retry_after)
+            except TelegramError as trouble:
+                self._note(trouble, backoff)
+                await self._pause(next(backoff))
+            else:
+                backoff.reset()
+                self._completed()
+                await self._apply(raw)
+        await self._confirm()
+
+    async def _next_batch(self) -> list[Any]:
+        request = asyncio.ensure_future(self._get_updates(POLL_SECONDS))
+        stop = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({request, stop}, return_when=asyncio.FIRST_COMPLETED)
+            return request.result() if request.done() else []
+        finally:
+            request.cancel()
+            stop.cancel()
+
+    async def _confirm(self) -> None:
+        """Confirm what is committed, so that no other program is given it again; failing is harmless (updates are deduplicated)."""
+        if not self._offset:
+            return
+        try:
+            async with asyncio.timeout(_CONFIRM_SECONDS):
+                await self._get_updates(0, limit=1)
+        except (TelegramError, TimeoutError) as trouble:
+            log.debug("last updates not confirmed", bot=self._name, reason=str(trouble))
+
+    async def _get_updates(self, seconds: int, limit: int = 100) -> list[Any]:
+        params = {"offset": self._offset, "limit": limit, "timeout": seconds, "allowed_updates": ALLOWED_UPDATES}
+        result = await self._api.call("getUpdates", params, timeout=seconds + _GRACE_SECONDS)
+        return result if isinstance(result, list) else []
+
+    async def _apply(self, raw: list[Any]) -> None:
+        now = datetime.now(UTC)
+        updates = [update for update in (decode(item, now) for item in raw) if update is not None]
+        if updates:
+            await self._handle(updates)
+            self._offset = max(update.update_id for update in updates) + 1
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+
+    def _note(self, trouble: TelegramError, backoff: Backoff) -> None:
+        seconds = round(backoff.next_delay, 1)
+        if isinstance(trouble, Conflict):
+            log.error(
+                "another program takes this bot's updates; stop it, or give this bot a token of its own",
+                bot=self._name,
+                reason=trouble.description,
+                seconds=seconds,
+            )
+        else:
+            log.warning("cannot poll", bot=self._name, reason=trouble.description, seconds=seconds)
