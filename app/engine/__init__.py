@@ -1,0 +1,1 @@
+"""The course engine: events of a chat in, actions out; pure."""

@@ -38,7 +38,7 @@ class MediaKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SendMedia:
-    """Send files by their links, in order, any number; the caption goes with the first one (at most 1024 characters)."""
+    """Send files by their links, in order, any number; the caption (at most 1024 characters) goes with the first."""
 
     urls: tuple[str, ...]
     kind: MediaKind
@@ -106,7 +106,10 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecordRow:
-    """Write a row of ``conversation`` (course-format.md, section 6.6); ``score`` and ``maxscore`` are both set or both ``None``."""
+    """Write a row of ``conversation`` (course-format.md, section 6.6).
+
+    ``score`` and ``maxscore`` are both set or both ``None``. ``body`` is the snapshot of the element.
+    """
 
     run_id: int
     course_id: str

@@ -31,8 +31,8 @@ class PollRef:
 class StartRequested:
     """The learner sent ``/start [payload]``.
 
-    ``run_id`` is a fresh id for the run this may start. ``is_participant`` says whether the learner may start the course that
-    the payload names, if that course is restricted.
+    ``run_id`` is a fresh id for the run this may start. ``is_participant`` says whether the learner may start the
+    course that the payload names, if that course is restricted.
     """
 
     learner: Learner
@@ -63,7 +63,7 @@ class TextReceived:
 
 @dataclass(frozen=True, slots=True)
 class ContentReceived:
-    """The learner sent something that is not a text; ``kind`` is the Bot API's field name (``voice``, ``photo``, ...)."""
+    """The learner sent something other than a text; ``kind`` is the Bot API's field name (``voice``, ``photo``)."""
 
     learner: Learner
     at: datetime
@@ -86,8 +86,8 @@ class ButtonPressed:
 class PollAnswered:
     """The learner voted; no ``option_ids`` means the vote was taken back.
 
-    ``poll`` tells where the poll belongs. It is ``None`` when the poll is not known: it was sent by the old program, or its
-    message is still on its way into the store. ``is_bound`` says whether the poll of the step on screen is known.
+    ``poll`` tells where the poll belongs. It is ``None`` when the poll is not known: it was sent by the old program, or
+    its message is still on its way into the store. ``is_bound`` says whether the poll of the step on screen is known.
     """
 
     learner: Learner

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from app.course.element import Body
+from app.errors import FlotillaError
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +58,54 @@ class Chat:
         return self.runs.get(self.course_id) if self.course_id is not None else None
 
 
+STATE_VERSION = 1
+"""Grows when an older program could no longer read the JSON; what is only added needs no new version."""
+
+
+class StateVersionError(FlotillaError):
+    """A chat was stored by a program that this one does not understand."""
+
+
+def to_json(chat: Chat) -> dict[str, Any]:
+    """Return the chat as the JSON object that the store keeps; what has its default is left out."""
+    stored: dict[str, Any] = {"v": STATE_VERSION, "runs": {key: _run_to_json(run) for key, run in chat.runs.items()}}
+    if chat.course_id is not None:
+        stored["course"] = chat.course_id
+    if chat.offer is not None:
+        stored["offer"] = [chat.offer.course_id, chat.offer.utm_source, chat.offer.utm_campaign]
+    return stored
+
+
+def from_json(stored: Mapping[str, Any]) -> Chat:
+    """Return the chat of such a JSON object; unknown keys are ignored, an empty object is a chat without any runs."""
+    if stored.get("v", STATE_VERSION) != STATE_VERSION:
+        raise StateVersionError(
+            f"chat.state: version {stored['v']!r} is not known, this program reads {STATE_VERSION}; run a newer one"
+        )
+    offer = stored.get("offer")
+    return Chat(
+        runs={course_id: _run_from_json(course_id, run) for course_id, run in stored.get("runs", {}).items()},
+        course_id=stored.get("course"),
+        offer=Offer(*offer) if offer else None,
+    )
+
+
+def _run_to_json(run: Run) -> dict[str, Any]:
+    stored: dict[str, Any] = {"id": run.run_id, "element": run.element_id, "step": run.step, "body": run.body}
+    if run.is_ended:
+        stored["ended"] = True
+    if run.scores:
+        stored["scores"] = {key: [score.score, score.maxscore] for key, score in run.scores.items()}
+    return stored
+
+
+def _run_from_json(course_id: str, stored: Mapping[str, Any]) -> Run:
+    return Run(
+        run_id=stored["id"],
+        course_id=course_id,
+        element_id=stored["element"],
+        step=stored["step"],
+        body=stored["body"],
+        is_ended=stored.get("ended", False),
+        scores={key: Score(*score) for key, score in stored.get("scores", {}).items()},
+    )

@@ -1,0 +1,179 @@
+"""What each element puts on the learner's screen, and what it then waits for (course-format.md, sections 2 and 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import assert_never
+
+from app.course.element import (
+    AnyElement,
+    Audio,
+    Choice,
+    End,
+    Input,
+    Jump,
+    Message,
+    MultiChoice,
+    Option,
+    ParseMode,
+    Question,
+    Quiz,
+    Section,
+    Unsupported,
+)
+from app.engine.action import Action, Button, MediaKind, SendMedia, SendPoll, SendText
+from app.engine.press import ChoicePress
+from app.engine.row import bot_row
+from app.engine.state import Run
+from app.texts import Texts
+
+CAPTION_LIMIT = 1024
+QUESTION_LIMIT = 300
+OPTION_LIMIT = 100
+_CUT = "..."
+
+
+class Awaited(Enum):
+    """What leads on from an element that has been shown."""
+
+    NOTHING = "nothing: the following element comes at once"
+    PRESS = "a press of one of its buttons"
+    TEXT = "a text"
+    VOTE = "a vote in its poll"
+    START = "a new start: the run is over"
+    VERSION = "a version of this program that knows the element"
+
+
+def awaited(element: AnyElement) -> Awaited:
+    """Tell what leads on from this element."""
+    match element:
+        case Message() | Jump():
+            return Awaited.PRESS if element.choices else Awaited.NOTHING
+        case Audio() | Section():
+            return Awaited.NOTHING
+        case Input():
+            return Awaited.TEXT
+        case Quiz() | Question() | MultiChoice():
+            return Awaited.VOTE
+        case End():
+            return Awaited.START
+        case Unsupported():
+            return Awaited.VERSION
+        case _:
+            assert_never(element)
+
+
+def show(element: AnyElement, run: Run, texts: Texts) -> Iterator[Action]:
+    """Put the element that ``run`` stands on onto the screen, and into the transcript."""
+    match element:
+        case Message():
+            return _message(element, run)
+        case Audio():
+            return _audio(element, run)
+        case Input():
+            return _input(element, run)
+        case Quiz():
+            return _quiz(element, run)
+        case Question():
+            return _question(element, run)
+        case MultiChoice():
+            return _multi_choice(element, run)
+        case Jump():
+            return _jump(element, run)
+        case End():
+            return _end(element, run)
+        case Section():
+            return iter(())
+        case Unsupported():
+            return iter((SendText(texts.not_supported_yet),))
+        case _:
+            assert_never(element)
+
+
+def _message(element: Message, run: Run) -> Iterator[Action]:
+    if element.media:
+        yield SendMedia(element.media, MediaKind.PHOTO)
+    link_preview = bool(element.link_preview) if element.choices else element.link_preview
+    yield SendText(element.text, element.parse_mode, link_preview, _buttons(element.choices, run))
+    yield bot_row(run, element.text)
+
+
+def _audio(element: Audio, run: Run) -> Iterator[Action]:
+    if _fits_caption(element):
+        yield SendMedia(element.media, MediaKind.AUDIO, element.text, element.parse_mode)
+    else:
+        yield SendText(element.text, element.parse_mode, link_preview=False)
+        yield SendMedia(element.media, MediaKind.AUDIO)
+    yield bot_row(run, element.text or f"Audio files: {len(element.media)}")
+
+
+def _fits_caption(element: Audio) -> bool:
+    return not element.text or (element.link_preview is not False and len(element.text) <= CAPTION_LIMIT)
+
+
+def _input(element: Input, run: Run) -> Iterator[Action]:
+    yield SendText(element.text, element.parse_mode)
+    yield bot_row(run, element.text)
+
+
+def _quiz(element: Quiz, run: Run) -> Iterator[Action]:
+    if element.media:
+        yield SendMedia(element.media, MediaKind.PHOTO)
+    correct = [index for index, option in enumerate(element.options) if option.correct]
+    shown_as_right = correct[-1] if correct else None
+    yield from _poll(run, element.text, element.parse_mode, element.options, correct_option=shown_as_right)
+    yield bot_row(run, element.text)
+
+
+def _question(element: Question, run: Run) -> Iterator[Action]:
+    yield from _poll(run, element.text, element.parse_mode, element.options)
+    yield bot_row(run, element.text)
+
+
+def _multi_choice(element: MultiChoice, run: Run) -> Iterator[Action]:
+    yield from _poll(run, element.text, element.parse_mode, element.options, allows_multiple_answers=True)
+    yield bot_row(run, element.text)
+
+
+def _jump(element: Jump, run: Run) -> Iterator[Action]:
+    yield SendText(element.text, element.parse_mode, buttons=_buttons(element.choices, run))
+    yield bot_row(run, element.text)
+
+
+def _end(element: End, run: Run) -> Iterator[Action]:
+    if element.text:
+        yield SendText(element.text, element.parse_mode, element.link_preview)
+    yield bot_row(run, element.text or "Course ended")
+
+
+def _buttons(choices: tuple[Choice, ...], run: Run) -> tuple[Button, ...]:
+    return tuple(
+        Button(choice.text, ChoicePress(run.run_id, run.step, index).data) for index, choice in enumerate(choices)
+    )
+
+
+def _poll(
+    run: Run,
+    question: str,
+    parse_mode: ParseMode | None,
+    options: tuple[Option, ...],
+    *,
+    correct_option: int | None = None,
+    allows_multiple_answers: bool = False,
+) -> Iterator[Action]:
+    """Send a poll within Telegram's limits; a question that is too long for one is shown in full before it."""
+    if len(question) > QUESTION_LIMIT:
+        yield SendText(question, parse_mode)
+    yield SendPoll(
+        run.run_id,
+        run.step,
+        _cut(question, QUESTION_LIMIT),
+        tuple(_cut(option.text, OPTION_LIMIT) for option in options),
+        correct_option,
+        allows_multiple_answers,
+    )
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - len(_CUT)] + _CUT
