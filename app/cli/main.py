@@ -1,3 +1,56 @@
 """The ``flotilla`` command. Each command lives in a module of its own and imports what it needs when it runs."""
 
 from __future__ import annotations
+
+import sys
+
+import typer
+
+from app.cli.check import check
+from app.cli.generate import generate
+from app.cli.init import init
+from app.cli.migrate import migrate
+from app.cli.run import run
+from app.cli.sandbox import sandbox
+from app.cli.test import test
+from app.errors import FlotillaError
+
+cli = typer.Typer(
+    name="flotilla",
+    help="Many Telegram course bots from one file.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+cli.command()(init)
+cli.command()(check)
+cli.command()(generate)
+cli.command()(run)
+cli.command()(migrate)
+cli.command()(sandbox)
+cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(test)
+
+
+@cli.callback(invoke_without_command=True)
+def _version(version: bool = typer.Option(False, "--version", help="Show the version and exit.")) -> None:
+    if version:
+        from app import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; what a person can act on goes to standard error without a traceback."""
+    try:
+        cli()
+    except FlotillaError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -63,5 +63,10 @@ class Settler:
         self._wake.clear()
         sent, polls, files = self._sent, self._polls, self._files
         self._sent, self._polls, self._files = [], [], []
-        if sent or polls or files:
+        if not (sent or polls or files):
+            return
+        try:
             await when_available(lambda: self._store.settle(sent, polls, files))
+        except BaseException:
+            self._sent[:0], self._polls[:0], self._files[:0] = sent, polls, files
+            raise

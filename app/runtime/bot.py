@@ -1,0 +1,175 @@
+"""One bot of a host, from its first call to its last: identify, take its lock, deliver what is left, poll."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+from app.config.settings import BotSettings
+from app.observe.logs import get_log
+from app.runtime.library import Library
+from app.runtime.outbox import Outbox
+from app.runtime.settler import Settler, when_available
+from app.runtime.turn import Rules, apply
+from app.store import BotLocks, Store
+from app.telegram.api import BotApi, TelegramSession, backoff
+from app.telegram.decode import Update
+from app.telegram.error import FloodWait, TelegramError, TokenRefused
+from app.telegram.poller import Poller
+from app.texts import texts_for
+
+T = TypeVar("T")
+
+STANDBY_SECONDS = 1.0
+"""How often a standby tries to take over."""
+
+DRAIN_SECONDS = 8.0
+"""How long a stopping bot goes on sending what is committed."""
+
+STALE_SECONDS = 90.0
+"""A poller without a completed ``getUpdates`` for so long is not healthy."""
+
+log = get_log(__name__)
+
+
+class State(StrEnum):
+    """Where a bot stands."""
+
+    STARTING = "starting"
+    STANDBY = "standby"
+    POLLING = "polling"
+    REFUSED = "token refused"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+@dataclass(slots=True)
+class Services:
+    """What all bots of a host share."""
+
+    session: TelegramSession
+    store: Store
+    locks: BotLocks
+    settler: Settler
+
+
+class Bot:
+    """Runs one bot until it is stopped or its token is refused; its failures never leave it."""
+
+    def __init__(self, settings: BotSettings, library: Library, services: Services) -> None:
+        self.settings = settings
+        self.library = library
+        self.state = State.STARTING
+        self.botname = settings.bot_name
+        self._services = services
+        self._api: BotApi = services.session.bot(settings.token)
+        self._stop = asyncio.Event()
+        self._poller: Poller | None = None
+        self._last_poll = time.monotonic()
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether the bot does what it should: a standby waits, a poller polls."""
+        if self.state is State.POLLING:
+            return time.monotonic() - self._last_poll < STALE_SECONDS
+        return self.state in (State.STANDBY, State.STOPPED)
+
+    def stop(self) -> None:
+        """Finish the turn under way, send what is committed, end ``run``."""
+        self._stop.set()
+        if self._poller is not None:
+            self._poller.stop()
+
+    async def run(self, delay: float = 0.0) -> None:
+        """Run the bot, first waiting ``delay`` seconds."""
+        try:
+            await self._pause(delay)
+            await self._identify()
+            while not self._stop.is_set():
+                if await self._take_lock():
+                    await self._serve()
+            self.state = State.STOPPED
+        except TokenRefused:
+            self.state = State.REFUSED
+            log.error(
+                "telegram refuses this bot's token; get a new one from @BotFather, put it into .env and restart the bot",
+                bot=self.settings.name,
+            )
+        finally:
+            if self.botname:
+                await self._services.locks.release(self.botname)
+
+    async def _identify(self) -> None:
+        """Learn the username, which also proves the token."""
+        username = await self._until_answered(self._api.username)
+        if not self.botname and username:
+            self.botname = username
+
+    async def _take_lock(self) -> bool:
+        if await when_available(lambda: self._services.locks.acquire(self.botname)):
+            return True
+        if self.state is not State.STANDBY:
+            log.info("another process runs this bot; standing by to take over", bot=self.settings.name)
+        self.state = State.STANDBY
+        await self._pause(STANDBY_SECONDS)
+        return False
+
+    async def _serve(self) -> None:
+        """Take updates and send messages while this process holds the bot's lock."""
+        outbox = Outbox(self.botname, self._api, self._services.store, self._services.settler, texts_for(self.settings.language))
+        if await self._until_answered(self._api.drop_webhook):
+            log.warning("removed the bot's webhook to poll it; its pending updates are kept", bot=self.settings.name)
+        await outbox.take_over()
+        self._poller = Poller(self.settings.name, self._api, lambda updates: self._apply(outbox, updates), self._completed)
+        if self._stop.is_set():
+            self._poller.stop()
+        lost = asyncio.ensure_future(self._services.locks.lost())
+        lost.add_done_callback(lambda _: self._poller and self._poller.stop())
+        self._completed()
+        self.state = State.POLLING
+        log.info("polling", bot=self.settings.name, botname=self.botname, courses=len(self.library.courses.courses))
+        try:
+            await self._poller.run()
+        finally:
+            self._poller = None
+            is_lost = lost.done()
+            lost.cancel()
+            if is_lost:
+                log.warning("lost the bot's lock with the database connection", bot=self.settings.name)
+                await outbox.abandon()
+            else:
+                await outbox.drain(DRAIN_SECONDS)
+
+    async def _apply(self, outbox: Outbox, updates: list[Update]) -> None:
+        rules = Rules(self.botname, self.library.courses, self.settings.language)
+        result = await when_available(lambda: apply(self._services.store, rules, updates))
+        outbox.put(result.messages)
+        for callback_id, text in result.notices:
+            outbox.notify(callback_id, text)
+
+    def _completed(self) -> None:
+        self._last_poll = time.monotonic()
+
+    async def _until_answered(self, call: Callable[[], Awaitable[T]]) -> T | None:
+        """Return the call's result, repeating it while Telegram is out of reach; ``None`` when the bot is stopped meanwhile."""
+        waits = backoff()
+        while not self._stop.is_set():
+            try:
+                return await call()
+            except TokenRefused:
+                raise
+            except TelegramError as trouble:
+                seconds = trouble.retry_after if isinstance(trouble, FloodWait) else next(waits)
+                log.warning("cannot start yet", bot=self.settings.name, reason=trouble.description, seconds=round(seconds, 1))
+                await self._pause(seconds)
+        return None
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()

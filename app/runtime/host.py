@@ -1,0 +1,156 @@
+"""A host: one process that runs one or more bots on one database and one Bot API server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from app.config.settings import TELEGRAM_API_URL, HostSettings
+from app.errors import FlotillaError
+from app.observe.logs import get_log
+from app.runtime.bot import DRAIN_SECONDS, Bot, Services, State
+from app.runtime.health import beat
+from app.runtime.library import Library
+from app.runtime.settler import Settler, when_available
+from app.store import BotLocks, Store
+from app.telegram.api import TelegramSession
+
+START_BURST, START_SECONDS = 20, 3.0
+"""Telegram admits about 20 new bots a minute per address: so many start at once, each further one so much later."""
+
+WATCH_SECONDS = 1.0
+"""How often the course files are looked at."""
+
+PURGE_SECONDS = 3600.0
+"""How often old update ids and polls are deleted."""
+
+STOP_SECONDS = DRAIN_SECONDS + 12.0
+"""How long a stop may take altogether; a container's grace period is longer."""
+
+log = get_log(__name__)
+
+
+class NoBotLeftError(FlotillaError):
+    """Every bot of the host has ended by itself."""
+
+
+class Host:
+    """Runs bots until it is stopped; see ``run``."""
+
+    def __init__(self, settings: HostSettings, heartbeat: Path | None = None) -> None:
+        self._settings = settings
+        self._heartbeat = heartbeat
+        self._stop = asyncio.Event()
+        self.bots: list[Bot] = []
+
+    def stop(self) -> None:
+        """End ``run``: stop fetching, finish the turns, send what is committed, release the locks."""
+        self._stop.set()
+
+    async def run(self, ready: Callable[[], None] | None = None) -> None:
+        """Run all bots until ``stop``; ``ready`` is called once they are started.
+
+        Raises ``NoBotLeftError`` when every bot ended by itself, and the store's errors when the database cannot be used at
+        the start; later it is waited for.
+        """
+        async with _services(self._settings) as services:
+            self.bots = [Bot(bot, self._library(bot.folder), services) for bot in self._settings.bots]
+            running = {asyncio.ensure_future(bot.run(self._delay(index))): bot for index, bot in enumerate(self.bots)}
+            helpers = [asyncio.ensure_future(work) for work in self._helpers(services)]
+            stop = asyncio.ensure_future(self._stop.wait())
+            if ready is not None:
+                ready()
+            try:
+                await _until_stopped(running, stop)
+            finally:
+                await self._end(list(running), [*helpers, stop], services.settler)
+        if not self._stop.is_set():
+            raise NoBotLeftError("no bot is left to run; see the errors above")
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether every bot does what it should."""
+        return all(bot.is_healthy for bot in self.bots)
+
+    def _library(self, folder: str) -> Library:
+        library = Library(self._settings.scripts, folder)
+        _report(library)
+        return library
+
+    def _delay(self, index: int) -> float:
+        if self._settings.telegram_url != TELEGRAM_API_URL:
+            return 0.0
+        return max(0, index - START_BURST + 1) * START_SECONDS
+
+    def _helpers(self, services: Services) -> list[object]:
+        helpers: list[object] = [services.settler.run(), self._watch_courses(), _purge(services.store)]
+        if self._heartbeat is not None:
+            helpers.append(beat(self._heartbeat, lambda: self.is_healthy))
+        return helpers
+
+    async def _watch_courses(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            for bot in self.bots:
+                if bot.library.changed() and await asyncio.to_thread(bot.library.reload):
+                    log.info("courses read again", bot=bot.settings.name, courses=len(bot.library.courses.courses))
+                    _report(bot.library)
+
+    async def _end(self, running: list[asyncio.Future[None]], helpers: list[asyncio.Future[object]], settler: Settler) -> None:
+        for bot in self.bots:
+            bot.stop()
+        if running:
+            _, late = await asyncio.wait(running, timeout=STOP_SECONDS)
+            await _cancel(late)
+        await _cancel(helpers)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await settler.flush()
+
+
+@contextlib.asynccontextmanager
+async def _services(settings: HostSettings) -> AsyncIterator[Services]:
+    store = await Store.open(settings.database_url)
+    try:
+        locks = BotLocks(settings.database_url)
+        try:
+            async with TelegramSession(settings.telegram_url) as session:
+                yield Services(session, store, locks, Settler(store))
+        finally:
+            await locks.close()
+    finally:
+        await store.close()
+
+
+async def _until_stopped(running: dict[asyncio.Future[None], Bot], stop: asyncio.Future[bool]) -> None:
+    """Wait until all bots have ended or the host is stopped; a bot that ends by a defect is reported, the others go on."""
+    pending: set[asyncio.Future[object]] = {*running}
+    while pending and not stop.done():
+        done, pending = await asyncio.wait({*pending, stop}, return_when=asyncio.FIRST_COMPLETED)
+        pending.discard(stop)
+        for task in done - {stop}:
+            error = task.exception()
+            if error is not None:
+                bot = running[task]
+                bot.state = State.FAILED
+                log.error("bot ended by a defect; the others go on", bot=bot.settings.name, exc_info=error)
+
+
+async def _cancel(tasks: list[asyncio.Future[object]] | set[asyncio.Future[object]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _purge(store: Store) -> None:
+    while True:
+        await when_available(store.purge)
+        await asyncio.sleep(PURGE_SECONDS)
+
+
+def _report(library: Library) -> None:
+    for problem in library.problems:
+        level = log.error if problem.severity == "error" else log.warning
+        level(str(problem))

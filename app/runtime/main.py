@@ -1,0 +1,47 @@
+"""The process of a container: reads the environment, waits for the database, runs its host until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+from app.config.environment import host_settings_from_environment
+from app.config.settings import HostSettings
+from app.errors import FlotillaError
+from app.observe.logs import configure_logs, get_log
+from app.runtime.host import Host
+from app.store import StoreUnavailable, check_schema, wait_until_ready
+
+HEARTBEAT = Path("/tmp/flotilla-heartbeat")  # noqa: S108 - the container's own tmpfs; the health check looks at it
+DATABASE_WAIT_SECONDS = 60.0
+
+log = get_log(__name__)
+
+
+def main() -> None:
+    """Run the host that the environment describes; exit 78 when it is wrong, 1 when it cannot run."""
+    configure_logs(level=os.environ.get("LOG_LEVEL", "INFO"))
+    try:
+        settings = host_settings_from_environment(os.environ, sys.argv[1:])
+        asyncio.run(serve(settings, HEARTBEAT), loop_factory=_loop_factory())
+    except FlotillaError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+async def serve(settings: HostSettings, heartbeat: Path | None = None) -> None:
+    """Run a host until the process is told to stop."""
+    await wait_until_ready(settings.database_url, DATABASE_WAIT_SECONDS, _countdown)
+    await check_schema(settings.database_url)
+    host = Host(settings, heartbeat)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, host.stop)
+    await host.run()
+
+
+def _countdown(remaining: float, reason: str) -> None:
+    log.warning("waiting for the database", reason=reason, seconds_left=round(remaining))

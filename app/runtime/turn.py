@@ -1,0 +1,224 @@
+"""A turn: load the chats of a batch of updates, let the engine decide, save; one transaction for the whole batch."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from app.course.course import Courses
+from app.engine.action import AnswerPress, EndRun, RecordRow, StartRun
+from app.engine.event import Event, PollAnswered, StartRequested
+from app.engine.payload import requested_course
+from app.engine.press import needs_run_id
+from app.engine.state import Chat, from_json, to_json
+from app.engine.step import Step, step
+from app.observe.logs import get_log
+from app.observe.metrics import DEAD_UPDATES, UPDATES
+from app.store import ConversationRow, Loaded, NewMessage, NewRun, OutboxMessage, Store, StoreTurn, StoreUnavailable
+from app.telegram.decode import Update
+from app.telegram.encode import encode
+from app.texts import Texts, texts_for
+
+log = get_log(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What decides a turn of a bot beside the chats: its name in the store, its courses and its language."""
+
+    botname: str
+    courses: Courses
+    language: str | None = None
+
+    def texts(self, language_code: str | None) -> Texts:
+        """Return the texts for a learner: the bot's language, else the learner's own."""
+        return texts_for(self.language or language_code)
+
+
+@dataclass(slots=True)
+class Result:
+    """What is to be sent once the turn is committed: stored messages, and notices (callback id, text) that are not stored."""
+
+    messages: list[OutboxMessage] = field(default_factory=list)
+    notices: list[tuple[str, str]] = field(default_factory=list)
+
+
+async def apply(store: Store, rules: Rules, updates: Sequence[Update]) -> Result:
+    """Apply a batch of one bot's updates in one transaction, and return when it is committed.
+
+    If it fails, each update gets a transaction of its own, and the one that fails again is set aside with its traceback.
+    Raises ``StoreUnavailable``: then nothing happened, and the same batch may be applied again.
+    """
+    try:
+        return await _turn(store, rules, updates)
+    except StoreUnavailable:
+        raise
+    except Exception:
+        log.exception("turn failed, trying its updates one by one", bot=rules.botname, updates=len(updates))
+    whole = Result()
+    for update in updates:
+        result = await _apply_alone(store, rules, update)
+        whole.messages += result.messages
+        whole.notices += result.notices
+    return whole
+
+
+async def _apply_alone(store: Store, rules: Rules, update: Update) -> Result:
+    try:
+        return await _turn(store, rules, [update])
+    except StoreUnavailable:
+        raise
+    except Exception:
+        log.exception("update set aside", bot=rules.botname, update=update.update_id, chat=update.chat_id)
+        DEAD_UPDATES.labels(rules.botname).inc()
+        UPDATES.labels(rules.botname, "dead").inc()
+        apology = None
+        if update.chat_id is not None and update.event is not None:
+            text = rules.texts(update.event.learner.language_code).apology
+            apology = NewMessage(update.chat_id, "sendMessage", {"chat_id": update.chat_id, "text": text})
+        error = traceback.format_exc()
+        messages = await store.bury(rules.botname, update.update_id, update.chat_id, update.raw, error, apology)
+        return Result(list(messages), [(update.callback_id, "")] if update.callback_id else [])
+
+
+async def _turn(store: Store, rules: Rules, updates: Sequence[Update]) -> Result:
+    relevant = [update for update in updates if update.event is not None]
+    if not relevant:
+        return Result()
+    async with store.turn(rules.botname) as turn:
+        loaded = await _load(turn, relevant)
+        decision = await _decide(turn, rules, loaded, relevant)
+        messages = await turn.save(
+            decision.chats,
+            usernames=decision.usernames,
+            runs_started=decision.started,
+            runs_ended=decision.ended,
+            rows=decision.rows,
+            messages=decision.messages,
+        )
+    UPDATES.labels(rules.botname, "committed").inc(len(loaded.fresh))
+    UPDATES.labels(rules.botname, "seen").inc(len(relevant) - len(loaded.fresh))
+    return Result(messages, decision.notices)
+
+
+async def _load(turn: StoreTurn, updates: Sequence[Update]) -> Loaded:
+    events = [update.event for update in updates]
+    return await turn.load(
+        update_ids=[update.update_id for update in updates],
+        chat_ids=sorted({update.chat_id for update in updates if update.chat_id is not None}),
+        poll_ids=[event.poll_id for event in events if isinstance(event, PollAnswered)],
+        run_ids=sum(1 for event in events if event is not None and needs_run_id(event)),
+    )
+
+
+@dataclass(slots=True)
+class _Decision:
+    """What the engine decided for all chats of a turn."""
+
+    chats: dict[int, dict[str, Any]] = field(default_factory=dict)
+    usernames: dict[int, str | None] = field(default_factory=dict)
+    started: list[NewRun] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)
+    rows: list[ConversationRow] = field(default_factory=list)
+    messages: list[NewMessage] = field(default_factory=list)
+    notices: list[tuple[str, str]] = field(default_factory=list)
+
+
+async def _decide(turn: StoreTurn, rules: Rules, loaded: Loaded, updates: Sequence[Update]) -> _Decision:
+    decision = _Decision()
+    chats: dict[int, Chat] = {}
+    run_ids = iter(loaded.run_ids)
+    for update in updates:
+        chat_id, event = update.chat_id, update.event
+        if chat_id is None or event is None:
+            continue
+        if update.update_id not in loaded.fresh:
+            if update.callback_id:
+                decision.notices.append((update.callback_id, ""))
+            continue
+        chat = chats.get(chat_id) or _chat(loaded, chat_id)
+        whole = await _complete(turn, rules, loaded, chat, event, next(run_ids) if needs_run_id(event) else 0)
+        decided: Step = step(rules.courses, chat, whole, rules.texts(event.learner.language_code))
+        chats[chat_id] = decided.chat
+        decision.usernames[chat_id] = event.learner.username
+        _collect(decision, rules, whole, decided)
+    decision.chats = {chat_id: to_json(chat) for chat_id, chat in chats.items()}
+    return decision
+
+
+def _chat(loaded: Loaded, chat_id: int) -> Chat:
+    state = loaded.chats[chat_id].state
+    return from_json(state) if state else Chat()
+
+
+async def _complete(turn: StoreTurn, rules: Rules, loaded: Loaded, chat: Chat, event: Event, run_id: int) -> Event:
+    """Return the event with what only the store knows: fresh ids, where a poll belongs, who may start a restricted course."""
+    match event:
+        case StartRequested():
+            entry = rules.courses.entries.get(requested_course(event.payload, rules.courses))
+            learner = event.learner
+            may_start = (
+                entry is not None
+                and entry.restricted
+                and await turn.is_participant(entry.course_id, learner.username, learner.chat_id)
+            )
+            return replace(event, run_id=run_id, is_participant=may_start)
+        case PollAnswered():
+            poll = loaded.polls.get(event.poll_id)
+            if poll is not None or chat.run is None:
+                return replace(event, poll=poll)
+            newest = await turn.newest_poll_step(event.learner.chat_id, chat.run.run_id)
+            return replace(event, is_bound=newest == chat.run.step)
+        case _ if run_id:
+            return replace(event, run_id=run_id)
+        case _:
+            return event
+
+
+def _collect(decision: _Decision, rules: Rules, event: Event, decided: Step) -> None:
+    learner = event.learner
+    for action in decided.actions:
+        match action:
+            case AnswerPress():
+                decision.notices.append((action.callback_id, action.text))
+            case StartRun():
+                decision.started.append(
+                    NewRun(action.run_id, learner.chat_id, learner.username, action.course_id, action.utm_source, action.utm_campaign)
+                )
+            case EndRun():
+                decision.ended.append(action.run_id)
+            case RecordRow():
+                decision.rows.append(_row(learner.chat_id, learner.username, action))
+            case _:
+                for request in encode(learner.chat_id, action):
+                    decision.messages.append(
+                        NewMessage(learner.chat_id, request.method, request.params, request.run_id, request.step)
+                    )
+
+
+def _row(chat_id: int, username: str | None, action: RecordRow) -> ConversationRow:
+    return ConversationRow(
+        chat_id=chat_id,
+        username=username or NO_USERNAME,
+        course_id=action.course_id,
+        element_id=action.element_id,
+        element_type=action.element_type,
+        role=action.role.value,
+        json=snapshot(action.body),
+        report=action.report,
+        score=action.score,
+        maxscore=action.maxscore,
+        run_id=action.run_id,
+    )
+
+
+NO_USERNAME = "--empty--"
+"""What ``conversation.username`` holds for learners without one, as the old program wrote it."""
+
+
+def snapshot(body: Mapping[str, Any] | None) -> str:
+    """Return the text of ``conversation.json``: the element as it stood when the row was written."""
+    return json.dumps({"element_data": body}, ensure_ascii=True, separators=(",", ":"))
