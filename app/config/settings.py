@@ -1,4 +1,4 @@
-"""What one host (a process that runs bots) is told: the contract between the fleet's config, containers and the runtime."""
+"""What one host (a process that runs bots) is told: the contract between config, containers and runtime."""
 
 from __future__ import annotations
 
@@ -18,12 +18,21 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookSettings:
+    """Where Telegram delivers one bot's updates; ``certificate`` is sent to Telegram if it is our own."""
+
+    url: str
+    secret_token: str = field(repr=False)
+    certificate: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class BotSettings:
     """One bot of a host.
 
     ``name`` is the service name, ``bot_name`` what ``run.botname`` holds (empty: the username that ``getMe`` returns).
-    ``folder`` is relative to the scripts folder: ``""`` or ends with ``/``. ``language`` (``ru``, ``en``) chooses the texts that
-    learners see; ``None`` lets each learner's own language decide.
+    ``folder`` is relative to the scripts folder: ``""`` or ends with ``/``. ``language`` (``ru``, ``en``) chooses the
+    texts that learners see; ``None`` lets each learner's own language decide.
     """
 
     name: str
@@ -33,6 +42,7 @@ class BotSettings:
     mode: Mode = Mode.POLLING
     language: str | None = None
     log_file: Path | None = None
+    webhook: WebhookSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,138 @@
+"""What must hold between the bots of a config.
+
+Works on the raw data, so that it reports also where single keys are wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from app.config.document import Document, Place
+from app.config.rules import Surroundings
+from app.config.template import TemplateError, references, resolve
+from app.errors import Problem
+
+_Bots = list[tuple[Place, Mapping[str, Any]]]
+
+
+def relation_problems(data: Mapping[str, Any], document: Document, around: Surroundings) -> list[Problem]:
+    """List what is wrong between bots: shared names and tokens, missing sections, groups that do not agree."""
+    listed = data.get("bots")
+    bots: _Bots = [
+        (("bots", index), bot)
+        for index, bot in enumerate(listed if isinstance(listed, list) else [])
+        if isinstance(bot, dict)
+    ]
+    return [
+        *_repeated(bots, document, around),
+        *_token_problems(bots, document, around),
+        *_webhook_problems(bots, data, document, around),
+        *_group_problems(bots, document, around),
+    ]
+
+
+def _text(bot: Mapping[str, Any], key: str, around: Surroundings) -> str | None:
+    value = bot.get(key)
+    try:
+        return resolve(value, around.environ) if isinstance(value, str) else None
+    except TemplateError:
+        return None
+
+
+def _repeated(bots: _Bots, document: Document, around: Surroundings) -> Iterator[Problem]:
+    names: dict[str, Place] = {}
+    bot_names: dict[str, Place] = {}
+    for place, bot in bots:
+        name = _text(bot, "name", around)
+        bot_name = _text(bot, "bot_name", around) if "bot_name" in bot else name
+        if name is not None and name in names:
+            first = document.line((*names[name], "name"))
+            yield document.problem(
+                (*place, "name"), f"{name!r} is the name of two bots (line {first} too)", "rename one"
+            )
+        elif bot_name is not None and bot_name in bot_names:
+            first = document.line(bot_names[bot_name])
+            yield document.problem(
+                (*place, "bot_name"),
+                f"{bot_name!r} is the bot_name of two bots (line {first} too)",
+                "they share one database, so give each its own",
+            )
+        names.setdefault(name or "", place)
+        bot_names.setdefault(bot_name or "", place)
+
+
+def _token_variable(bot: Mapping[str, Any]) -> str | None:
+    if isinstance(bot.get("token_env"), str):
+        return str(bot["token_env"])
+    try:
+        found = references(bot["token"]) if isinstance(bot.get("token"), str) else []
+    except TemplateError:
+        found = []
+    return found[0].name if len(found) == 1 else None
+
+
+def _token_problems(bots: _Bots, document: Document, around: Surroundings) -> Iterator[Problem]:
+    """Compare tokens by value, and by variable where values are not known; only variables are ever named."""
+    owners: dict[str, tuple[str, str]] = {}
+    for place, bot in bots:
+        if "token" in bot and "token_env" in bot:
+            yield document.problem((*place, "token"), "stands beside token_env", "keep one of the two")
+        if "token" not in bot and "token_env" not in bot and not around.sandbox:
+            yield document.problem(place, "has no token", "write token_env: NAME, and NAME=... into .env")
+        variable = _token_variable(bot)
+        if variable is None:
+            continue
+        key = around.environ.get(variable) or f"${variable}"
+        name = str(bot.get("name", ""))
+        if key in owners:
+            other, other_variable = owners[key]
+            same = variable if variable == other_variable else f"{variable} and {other_variable}"
+            at = (*place, "token_env" if "token_env" in bot else "token")
+            yield document.problem(at, f"has the token of bot {other!r} ({same})", "give each bot its own token")
+        owners.setdefault(key, (name, variable))
+
+
+def _webhook_problems(
+    bots: _Bots, data: Mapping[str, Any], document: Document, around: Surroundings
+) -> Iterator[Problem]:
+    if "webhook" in data:
+        return
+    for place, bot in bots:
+        if _text(bot, "mode", around) == "webhook":
+            at = (*place, "mode")
+            yield document.problem(
+                at, "is 'webhook', but there is no webhook section", "add webhook: {base_url: https://...}"
+            )
+
+
+def _group_problems(bots: _Bots, document: Document, around: Surroundings) -> Iterator[Problem]:
+    """Bots of one group run in one container, which has one image, one number of replicas and one environment."""
+    alone = {_text(bot, "name", around) for _, bot in bots if "group" not in bot}
+    first: dict[str, Mapping[str, Any]] = {}
+    for place, bot in bots:
+        group = _text(bot, "group", around)
+        if group is None:
+            continue
+        if group in alone:
+            yield document.problem(
+                (*place, "group"), f"{group!r} is the name of a bot outside the group", "rename the group"
+            )
+        leader = first.setdefault(group, bot)
+        for key in ("version", "replicas"):
+            if leader.get(key) != bot.get(key):
+                text = f"bots of group {group!r} differ in {key}"
+                yield document.problem((*place, key), text, "they share one container, so write the same for all")
+        for variable in _conflicts(leader, bot):
+            text = f"bots of group {group!r} differ in {variable}"
+            yield document.problem(
+                (*place, "env", variable), text, "they share one container, so write the same for all"
+            )
+
+
+def _conflicts(leader: Mapping[str, Any], bot: Mapping[str, Any]) -> list[str]:
+    """Name the variables that two bots of one container set differently; the language is kept per bot."""
+    ours, theirs = bot.get("env"), leader.get("env")
+    if not isinstance(ours, dict) or not isinstance(theirs, dict):
+        return []
+    return [str(name) for name in ours if name != "LANGUAGE" and name in theirs and ours[name] != theirs[name]]

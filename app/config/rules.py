@@ -1,0 +1,275 @@
+"""The rules that single values of ``bots_config.yaml`` obey."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from app.config.settings import Mode
+from app.config.template import TemplateError, is_variable_name, resolve, single_reference
+from app.config.tokens import is_well_formed, shown
+
+SANDBOX = "sandbox"
+"""The value of ``telegram`` that asks for the local Bot API with a chat page."""
+
+RESERVED_NAMES = frozenset(
+    {"postgres", "migrate", "proxy", "sandbox", "prometheus", "alertmanager", "grafana", "postgres-exporter"}
+)
+"""Services of the compose file that are not bots."""
+
+WEBHOOK_PORTS = (443, 80, 88, 8443)
+"""The ports that Telegram calls (https://core.telegram.org/bots/api#setwebhook)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a config is checked against.
+
+    ``official`` says whether bots talk to Telegram itself, ``sandbox`` whether to the sandbox. Without ``secrets``
+    variables may be missing that only a running bot needs.
+    """
+
+    environ: Mapping[str, str]
+    folder: Path
+    scripts: Path
+    official: bool = True
+    sandbox: bool = False
+    secrets: bool = True
+
+
+def wrong(text: str, remedy: str = "") -> PydanticCustomError:
+    """Make the error of a key whose value is wrong."""
+    return PydanticCustomError("wrong", "{text}", {"text": text, "remedy": remedy})
+
+
+def language_of(text: str) -> Literal["en", "ru"] | None:
+    """Return the language that a ``LANGUAGE`` variable means (``ru``, ``ru_RU.UTF-8``), if it is one of ours."""
+    match text[:2].lower():
+        case "ru":
+            return "ru"
+        case "en":
+            return "en"
+        case _:
+            return None
+
+
+def _around(info: ValidationInfo) -> Surroundings:
+    context = info.context
+    return context if isinstance(context, Surroundings) else Surroundings({}, Path(), Path("scripts"), secrets=False)
+
+
+def _resolved(value: Any, info: ValidationInfo) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return resolve(value, _around(info).environ)
+    except TemplateError as error:
+        raise wrong(str(error), error.remedy) from None
+
+
+def _text(value: str, info: ValidationInfo) -> str:
+    _value(value, info)
+    return value
+
+
+def _value(text: str, info: ValidationInfo) -> str | None:
+    """Resolve ``text``; None if a variable is missing and may be."""
+    around = _around(info)
+    try:
+        return resolve(text, around.environ)
+    except TemplateError as error:
+        if not around.secrets and "is not set" in str(error):
+            return None
+        raise wrong(str(error), error.remedy) from None
+
+
+def _service_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", value):
+        raise wrong(
+            f"{shown(value)} cannot be the name of a service",
+            "use up to 63 letters a-z, digits, '.', '_', '-', beginning with a letter or digit",
+        )
+    if value in RESERVED_NAMES:
+        raise wrong(f"{shown(value)} is the name of another service of the fleet", "choose another name")
+    return value
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip() or not value.isprintable():
+        raise wrong(f"is {shown(value)}", "write some text in one line, or leave the key out")
+    return value
+
+
+def _variable_name(value: str) -> str:
+    if not is_variable_name(value):
+        raise wrong("is not the name of a variable", "write the variable's name here and its value into .env")
+    return value
+
+
+def _token_variable(name: str, info: ValidationInfo) -> None:
+    """Check the token that a variable holds, without ever showing it."""
+    around = _around(info)
+    token = around.environ.get(name)
+    if token and not is_well_formed(token, official=around.official):
+        raise wrong(
+            f"the value of {name} is not a bot token", "copy it from @BotFather: digits, a colon, 35 characters"
+        )
+    if not token and around.secrets and not around.sandbox:
+        raise wrong(f"variable {name} is not set", f"put {name}=... into .env")
+
+
+def _token_env(value: str, info: ValidationInfo) -> str:
+    _token_variable(_variable_name(value), info)
+    return value
+
+
+def _token(value: str, info: ValidationInfo) -> str:
+    try:
+        reference = single_reference(value)
+    except TemplateError:
+        reference = None
+    if reference is None or reference.default:
+        raise wrong("holds a literal token", "put the token into .env and write token_env: NAME_OF_THE_VARIABLE")
+    _token_variable(reference.name, info)
+    return value
+
+
+def _folder(value: str, info: ValidationInfo) -> str:
+    around = _around(info)
+    name = "/".join(part for part in value.split("/") if part not in ("", "."))
+    if value.startswith("/") or ".." in name.split("/") or "\\" in value or "\0" in value:
+        raise wrong(f"{shown(value)} is outside scripts/", "name a folder inside scripts/")
+    courses = around.scripts / name / "courses.yml"
+    if not courses.resolve().is_relative_to(around.scripts.resolve()):
+        raise wrong(f"{shown(value)} leads outside scripts/", "replace the symbolic link by a real folder")
+    if not courses.is_file():
+        raise wrong(f"{_shown_folder(name)} has no courses.yml", _nearest_folder(name, around.scripts))
+    return f"{name}/" if name else ""
+
+
+def _shown_folder(name: str) -> str:
+    return f"scripts/{name}/" if name else "scripts/"
+
+
+def _nearest_folder(name: str, scripts: Path) -> str:
+    folders = sorted(path.parent.name for path in scripts.glob("*/courses.yml"))
+    near = get_close_matches(name, folders, 1)
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
+def _https_url(value: str, info: ValidationInfo) -> str:
+    url = _value(value, info)
+    if url is None:
+        return value
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (80 if parts.scheme == "http" else 443)
+    except ValueError:
+        raise wrong(f"{shown(url)} is not a URL", "write https://HOST or https://HOST:PORT") from None
+    if parts.scheme not in (("https",) if _around(info).official else ("https", "http")) or not parts.hostname:
+        raise wrong(f"{shown(url)} is not an https:// URL", "Telegram calls webhooks by https only")
+    if port not in WEBHOOK_PORTS:
+        raise wrong(f"port {port} is not one that Telegram calls", "use 443, 80, 88 or 8443")
+    return value.rstrip("/")
+
+
+def _server_url(value: str) -> str:
+    if value == SANDBOX:
+        return value
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        good = False
+    if not good:
+        raise wrong(
+            f"is {shown(value)}", "write 'sandbox' or the http(s):// URL of a Bot API server, or leave the key out"
+        )
+    return value.rstrip("/")
+
+
+def _url_path(value: str) -> str:
+    if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", value):
+        raise wrong(f"{shown(value)} is not a URL path", "write it like /webhook")
+    return value.rstrip("/")
+
+
+def _webhook_secret(value: str, info: ValidationInfo) -> str:
+    secret = _value(value, info)
+    if secret is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,256}", secret):
+        raise wrong("is not a webhook secret", "use 1 to 256 letters a-z, digits, '_' and '-'")
+    return value
+
+
+def _tag(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", value):
+        raise wrong(f"{shown(value)} is not an image tag", 'write it like "1.4.0"')
+    return value
+
+
+def _image(value: str) -> str:
+    if ":" in value.rsplit("/", 1)[-1] or "@" in value:
+        raise wrong(f"{shown(value)} has a tag", "write the image without it, and the tag as version")
+    if not re.fullmatch(r"[a-z0-9][A-Za-z0-9._:/-]*", value):
+        raise wrong(f"{shown(value)} is not the name of an image", "write it like ghcr.io/acme/flotilla")
+    return value
+
+
+def _memory(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return value
+    text = str(value).lower()
+    match = re.fullmatch(r"([0-9]+)([bkmg]?)b?", text)
+    if not match:
+        raise wrong(f"{shown(value)} is not a memory size", "write it like 160m or 1g")
+    if int(match[1]) * 1024 ** "bkmg".index(match[2] or "b") < 32 * 1024**2:
+        raise wrong(f"{shown(value)} is too little memory for a bot", "give it at least 32m; 160m is usual")
+    return text
+
+
+def _variables(value: Any) -> Any:
+    """Let numbers stand for their text, as Compose does."""
+    if not isinstance(value, dict):
+        return value
+    return {key: str(item) if type(item) is int else item for key, item in value.items()}
+
+
+def _inside(value: str, info: ValidationInfo) -> str:
+    folder = _around(info).folder
+    if not value or not (folder / value).resolve().is_relative_to(folder.resolve()):
+        raise wrong(f"{shown(value)} is outside the folder of the config", "write a path inside it")
+    return value
+
+
+_Resolved = BeforeValidator(_resolved)
+
+Line = Annotated[str, _Resolved, AfterValidator(_not_blank)]
+Name = Annotated[str, _Resolved, AfterValidator(_service_name)]
+Text = Annotated[str, AfterValidator(_text)]
+"""Text that may refer to variables; the references stay in it, so that the generator needs no secrets."""
+VariableName = Annotated[str, AfterValidator(_variable_name)]
+Variables = Annotated[dict[VariableName, Text], BeforeValidator(_variables)]
+TokenVariable = Annotated[str, AfterValidator(_token_env)]
+TokenReference = Annotated[str, AfterValidator(_token)]
+CoursesFolder = Annotated[str, _Resolved, AfterValidator(_folder)]
+PathInside = Annotated[str, _Resolved, AfterValidator(_inside)]
+WebhookUrl = Annotated[str, AfterValidator(_https_url)]
+WebhookSecret = Annotated[str, AfterValidator(_webhook_secret)]
+ServerUrl = Annotated[str, _Resolved, AfterValidator(_server_url)]
+UrlPath = Annotated[str, _Resolved, AfterValidator(_url_path)]
+Tag = Annotated[str, _Resolved, AfterValidator(_tag)]
+Image = Annotated[str, _Resolved, AfterValidator(_image)]
+Memory = Annotated[str, _Resolved, BeforeValidator(_memory)]
+Replicas = Annotated[int, _Resolved, Field(ge=1, le=100)]
+ChatId = Annotated[int | str, _Resolved]
+ModeName = Annotated[Mode, _Resolved]
+Language = Annotated[Literal["en", "ru"], _Resolved]
+Fallback = Annotated[Literal["polling"], _Resolved]

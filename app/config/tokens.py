@@ -1,0 +1,37 @@
+"""Bot tokens: their shape, and the ones that the sandbox takes."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+
+SANDBOX_TOKEN = "sandbox"  # noqa: S105 - the word that stands for "derive it from the name"
+"""Written in place of a token, it means :func:`sandbox_token` of the bot's name."""
+
+_TELEGRAM_TOKEN = re.compile(r"[0-9]{3,}:[A-Za-z0-9_-]{30,}")
+_ANY_TOKEN = re.compile(r"[0-9]+:[^\s/]+")
+
+
+def sandbox_token(name: str) -> str:
+    """Give the bot called ``name`` its token in the sandbox: the same one every time, and no secret."""
+    digest = hashlib.sha256(f"flotilla sandbox {name}".encode()).digest()
+    number = 1_000_000_000 + int.from_bytes(digest[:4], "big") % 1_000_000_000
+    return f"{number}:{base64.urlsafe_b64encode(digest).decode()[:35]}"
+
+
+def is_well_formed(token: str, *, official: bool) -> bool:
+    """Whether ``token`` looks like a bot's token; servers other than Telegram's own may hand out shorter ones."""
+    return bool((_TELEGRAM_TOKEN if official else _ANY_TOKEN).fullmatch(token))
+
+
+def holds_token(text: str) -> bool:
+    """Whether something in ``text`` looks like a token of Telegram."""
+    return bool(_TELEGRAM_TOKEN.search(text))
+
+
+def shown(value: object) -> str:
+    """Quote a value for a message, shortened, and without the tokens that may be in it."""
+    text = _TELEGRAM_TOKEN.sub("...", value) if isinstance(value, str) else value
+    quoted = repr(text)
+    return quoted if len(quoted) <= 80 else f"{quoted[:77]}..."
