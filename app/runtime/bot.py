@@ -14,7 +14,7 @@ from app.config.settings import BotSettings
 from app.observe.logs import get_log
 from app.runtime.library import Library
 from app.runtime.outbox import Outbox
-from app.runtime.settler import Settler, when_available
+from app.runtime.settler import when_available
 from app.runtime.turn import Rules, apply
 from app.store import BotLocks, Store
 from app.telegram.api import BotApi, TelegramSession, backoff
@@ -55,7 +55,6 @@ class Services:
     session: TelegramSession
     store: Store
     locks: BotLocks
-    settler: Settler
 
 
 class Bot:
@@ -121,7 +120,7 @@ class Bot:
 
     async def _serve(self) -> None:
         """Take updates and send messages while this process holds the bot's lock."""
-        outbox = Outbox(self.botname, self._api, self._services.store, self._services.settler, texts_for(self.settings.language))
+        outbox = Outbox(self.botname, self._api, self._services.store, texts_for(self.settings.language))
         if await self._until_answered(self._api.drop_webhook):
             log.warning("removed the bot's webhook to poll it; its pending updates are kept", bot=self.settings.name)
         await outbox.take_over()

@@ -13,7 +13,7 @@ from app.observe.logs import get_log
 from app.runtime.bot import DRAIN_SECONDS, Bot, Services, State
 from app.runtime.health import beat
 from app.runtime.library import Library
-from app.runtime.settler import Settler, when_available
+from app.runtime.settler import when_available
 from app.store import BotLocks, Store
 from app.telegram.api import TelegramSession
 
@@ -65,7 +65,7 @@ class Host:
             try:
                 await _until_stopped(running, stop)
             finally:
-                await self._end(list(running), [*helpers, stop], services.settler)
+                await self._end(list(running), [*helpers, stop])
         if not self._stop.is_set():
             raise NoBotLeftError("no bot is left to run; see the errors above")
 
@@ -85,7 +85,7 @@ class Host:
         return max(0, index - START_BURST + 1) * START_SECONDS
 
     def _helpers(self, services: Services) -> list[object]:
-        helpers: list[object] = [services.settler.run(), self._watch_courses(), _purge(services.store)]
+        helpers: list[object] = [self._watch_courses(), self._purge(services.store)]
         if self._heartbeat is not None:
             helpers.append(beat(self._heartbeat, lambda: self.is_healthy))
         return helpers
@@ -98,16 +98,19 @@ class Host:
                     log.info("courses read again", bot=bot.settings.name, courses=len(bot.library.courses.courses))
                     _report(bot.library)
 
-    async def _end(self, running: list[asyncio.Future[None]], helpers: list[asyncio.Future[object]], settler: Settler) -> None:
+    async def _purge(self, store: Store) -> None:
+        while True:
+            for bot in self.bots:
+                await when_available(lambda: store.purge(bot.botname))  # noqa: B023 - awaited at once
+            await asyncio.sleep(PURGE_SECONDS)
+
+    async def _end(self, running: list[asyncio.Future[None]], helpers: list[asyncio.Future[object]]) -> None:
         for bot in self.bots:
             bot.stop()
         if running:
             _, late = await asyncio.wait(running, timeout=STOP_SECONDS)
             await _cancel(late)
         await _cancel(helpers)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_SECONDS):
-                await settler.flush()
 
 
 @contextlib.asynccontextmanager
@@ -117,7 +120,7 @@ async def _services(settings: HostSettings) -> AsyncIterator[Services]:
         locks = BotLocks(settings.database_url)
         try:
             async with TelegramSession(settings.telegram_url) as session:
-                yield Services(session, store, locks, Settler(store))
+                yield Services(session, store, locks)
         finally:
             await locks.close()
     finally:
@@ -142,12 +145,6 @@ async def _cancel(tasks: list[asyncio.Future[object]] | set[asyncio.Future[objec
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _purge(store: Store) -> None:
-    while True:
-        await when_available(store.purge)
-        await asyncio.sleep(PURGE_SECONDS)
 
 
 def _report(library: Library) -> None:

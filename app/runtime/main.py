@@ -13,7 +13,8 @@ from app.config.settings import HostSettings
 from app.errors import FlotillaError
 from app.observe.logs import configure_logs, get_log
 from app.runtime.host import Host
-from app.store import StoreUnavailable, check_schema, wait_until_ready
+from app.runtime.loop import run
+from app.store import check_schema, wait_until_ready
 
 HEARTBEAT = Path("/tmp/flotilla-heartbeat")  # noqa: S108 - the container's own tmpfs; the health check looks at it
 DATABASE_WAIT_SECONDS = 60.0
@@ -26,7 +27,7 @@ def main() -> None:
     configure_logs(level=os.environ.get("LOG_LEVEL", "INFO"))
     try:
         settings = host_settings_from_environment(os.environ, sys.argv[1:])
-        asyncio.run(serve(settings, HEARTBEAT), loop_factory=_loop_factory())
+        run(serve(settings, HEARTBEAT))
     except FlotillaError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
@@ -28,12 +29,12 @@ _COSMETIC = ("editMessageReplyMarkup", "stopPoll")
 class Outbox:
     """The queues of one bot, one for each chat that has something to be sent."""
 
-    def __init__(self, name: str, api: BotApi, store: Store, settler: Settler, texts: Texts) -> None:
+    def __init__(self, name: str, api: BotApi, store: Store, texts: Texts) -> None:
         self._name = name
         self._api = api
         self._sender = Sender(name, api)
         self._store = store
-        self._settler = settler
+        self._settler = Settler(store, name)
         self._texts = texts
         self._queues: dict[int, deque[OutboxMessage]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -66,8 +67,11 @@ class Outbox:
 
     async def drain(self, seconds: float) -> None:
         """Wait until all is sent, at most so long; what is left stays in the table for the next start."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
+                await self._settler.flush()
         await self.abandon()
 
     async def abandon(self) -> None:
@@ -89,8 +93,6 @@ class Outbox:
                 await self._deliver(queue)
         except TokenRefused:
             log.error("token refused, messages stay in the outbox", bot=self._name, messages=len(queue))
-        except asyncio.CancelledError:
-            raise
         except Exception:
             # The row stays in the table: the next start tries it again.
             log.exception("delivery failed", bot=self._name, chat=chat_id)
@@ -119,7 +121,7 @@ class Outbox:
         if message.method == SEND_MEDIA:
             return await self._send_media(message)
         result = await self._sender.send(Request(message.method, message.params))
-        self._settler.sent(message.outbox_id, poll=_poll(message, result))
+        self._settler.sent(message.outbox_id, _poll(message, result))
         return None
 
     async def _send_media(self, message: OutboxMessage) -> OutboxMessage | None:
@@ -133,13 +135,13 @@ class Outbox:
             if not refusal.is_media:
                 raise
             call, result = await self._send_as_it_is(message, refusal)
-        files = [MediaFile(self._name, url, file.kind, file.file_id) for url, file in files_of(call, result).items() if file.file_id]
+        files = files_of(call, result)
+        self._settler.cache([MediaFile(url, file.kind, file.file_id) for url, file in files.items() if file.file_id])
         left = rest(message.params, len(call.urls))
         if left is None:
-            self._settler.sent(message.outbox_id, files=files)
+            self._settler.sent(message.outbox_id)
             return None
-        await when_available(lambda: self._store.replace_params(message.outbox_id, left))
-        self._settler.cache(files)
+        await when_available(lambda: self._store.replace_params(self._name, message.outbox_id, left))
         return replace(message, params=left)
 
     async def _send_as_it_is(self, message: OutboxMessage, refusal: Rejected) -> tuple[Any, Any]:
@@ -166,7 +168,7 @@ class Outbox:
             self._settler.sent(message.outbox_id)
             return
         log.error("message refused", bot=self._name, method=message.method, reason=refusal.description, outbox=message.outbox_id)
-        await when_available(lambda: self._store.mark_failed(message.outbox_id, refusal.description))
+        await when_available(lambda: self._store.mark_failed(self._name, message.outbox_id, refusal.description))
         params = {"chat_id": message.chat_id, "text": self._texts.message_failed}
         if "reply_markup" in message.params:
             params["reply_markup"] = message.params["reply_markup"]
@@ -182,4 +184,4 @@ def _poll(message: OutboxMessage, result: Any) -> SentPoll | None:
     poll = result.get("poll")
     if not isinstance(poll, dict) or "id" not in poll or "message_id" not in result:
         return None
-    return SentPoll(message.botname, str(poll["id"]), message.chat_id, message.run_id, message.step, int(result["message_id"]))
+    return SentPoll(str(poll["id"]), message.chat_id, message.run_id, message.step, int(result["message_id"]))

@@ -28,45 +28,45 @@ async def when_available(call: Callable[[], Awaitable[T]]) -> T:
 
 
 class Settler:
-    """Collects sent messages of all bots of a host; one transaction settles all that came in during the last one.
+    """Collects the sent messages of one bot; one transaction settles all that came in during the last one.
 
     Until then a crash makes the next start send them again: the window of duplicates that the design names.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, botname: str) -> None:
         self._store = store
+        self._botname = botname
         self._sent: list[int] = []
         self._polls: list[SentPoll] = []
         self._files: list[MediaFile] = []
-        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
 
-    def sent(self, outbox_id: int, *, poll: SentPoll | None = None, files: Sequence[MediaFile] = ()) -> None:
-        """Note that Telegram accepted a message; ``poll`` binds the poll it carried, ``files`` are ids worth caching."""
+    def sent(self, outbox_id: int, poll: SentPoll | None = None) -> None:
+        """Note that Telegram accepted a message; ``poll`` binds the poll it carried."""
         self._sent.append(outbox_id)
         if poll is not None:
             self._polls.append(poll)
-        self.cache(files)
+        self._begin()
 
     def cache(self, files: Sequence[MediaFile]) -> None:
-        """Note file ids of a message that is not sent completely yet."""
+        """Note file ids that save Telegram the next download."""
         self._files.extend(files)
-        self._wake.set()
-
-    async def run(self) -> None:
-        """Settle until cancelled."""
-        while True:
-            await self._wake.wait()
-            await self.flush()
+        self._begin()
 
     async def flush(self) -> None:
-        """Settle all that is noted."""
-        self._wake.clear()
-        sent, polls, files = self._sent, self._polls, self._files
-        self._sent, self._polls, self._files = [], [], []
-        if not (sent or polls or files):
-            return
+        """Return when all that is noted is settled."""
+        while self._task is not None:
+            await asyncio.shield(self._task)
+
+    def _begin(self) -> None:
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._settle())
+
+    async def _settle(self) -> None:
         try:
-            await when_available(lambda: self._store.settle(sent, polls, files))
-        except BaseException:
-            self._sent[:0], self._polls[:0], self._files[:0] = sent, polls, files
-            raise
+            while self._sent or self._files:
+                sent, polls, files = self._sent, self._polls, self._files
+                self._sent, self._polls, self._files = [], [], []
+                await when_available(lambda: self._store.settle(self._botname, sent, polls, files))  # noqa: B023 - awaited at once
+        finally:
+            self._task = None

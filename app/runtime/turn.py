@@ -17,7 +17,18 @@ from app.engine.state import Chat, from_json, to_json
 from app.engine.step import Step, step
 from app.observe.logs import get_log
 from app.observe.metrics import DEAD_UPDATES, UPDATES
-from app.store import ConversationRow, Loaded, NewMessage, NewRun, OutboxMessage, Store, StoreTurn, StoreUnavailable
+from app.store import (
+    ChatState,
+    ConversationRow,
+    DeadUpdate,
+    Loaded,
+    NewMessage,
+    NewRun,
+    OutboxMessage,
+    Store,
+    StoreUnavailable,
+    Turn,
+)
 from app.telegram.decode import Update
 from app.telegram.encode import encode
 from app.texts import Texts, texts_for
@@ -79,9 +90,9 @@ async def _apply_alone(store: Store, rules: Rules, update: Update) -> Result:
         if update.chat_id is not None and update.event is not None:
             text = rules.texts(update.event.learner.language_code).apology
             apology = NewMessage(update.chat_id, "sendMessage", {"chat_id": update.chat_id, "text": text})
-        error = traceback.format_exc()
-        messages = await store.bury(rules.botname, update.update_id, update.chat_id, update.raw, error, apology)
-        return Result(list(messages), [(update.callback_id, "")] if update.callback_id else [])
+        dead = DeadUpdate(update.update_id, update.chat_id, dict(update.raw), traceback.format_exc())
+        queued = await store.bury(rules.botname, dead, apology)
+        return Result([queued] if queued else [], [(update.callback_id, "")] if update.callback_id else [])
 
 
 async def _turn(store: Store, rules: Rules, updates: Sequence[Update]) -> Result:
@@ -92,8 +103,7 @@ async def _turn(store: Store, rules: Rules, updates: Sequence[Update]) -> Result
         loaded = await _load(turn, relevant)
         decision = await _decide(turn, rules, loaded, relevant)
         messages = await turn.save(
-            decision.chats,
-            usernames=decision.usernames,
+            chats=list(decision.chats.values()),
             runs_started=decision.started,
             runs_ended=decision.ended,
             rows=decision.rows,
@@ -104,7 +114,7 @@ async def _turn(store: Store, rules: Rules, updates: Sequence[Update]) -> Result
     return Result(messages, decision.notices)
 
 
-async def _load(turn: StoreTurn, updates: Sequence[Update]) -> Loaded:
+async def _load(turn: Turn, updates: Sequence[Update]) -> Loaded:
     events = [update.event for update in updates]
     return await turn.load(
         update_ids=[update.update_id for update in updates],
@@ -118,8 +128,7 @@ async def _load(turn: StoreTurn, updates: Sequence[Update]) -> Loaded:
 class _Decision:
     """What the engine decided for all chats of a turn."""
 
-    chats: dict[int, dict[str, Any]] = field(default_factory=dict)
-    usernames: dict[int, str | None] = field(default_factory=dict)
+    chats: dict[int, ChatState] = field(default_factory=dict)
     started: list[NewRun] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
     rows: list[ConversationRow] = field(default_factory=list)
@@ -127,7 +136,7 @@ class _Decision:
     notices: list[tuple[str, str]] = field(default_factory=list)
 
 
-async def _decide(turn: StoreTurn, rules: Rules, loaded: Loaded, updates: Sequence[Update]) -> _Decision:
+async def _decide(turn: Turn, rules: Rules, loaded: Loaded, updates: Sequence[Update]) -> _Decision:
     decision = _Decision()
     chats: dict[int, Chat] = {}
     run_ids = iter(loaded.run_ids)
@@ -143,9 +152,8 @@ async def _decide(turn: StoreTurn, rules: Rules, loaded: Loaded, updates: Sequen
         whole = await _complete(turn, rules, loaded, chat, event, next(run_ids) if needs_run_id(event) else 0)
         decided: Step = step(rules.courses, chat, whole, rules.texts(event.learner.language_code))
         chats[chat_id] = decided.chat
-        decision.usernames[chat_id] = event.learner.username
+        decision.chats[chat_id] = ChatState(chat_id, event.learner.username, to_json(decided.chat))
         _collect(decision, rules, whole, decided)
-    decision.chats = {chat_id: to_json(chat) for chat_id, chat in chats.items()}
     return decision
 
 
@@ -154,7 +162,7 @@ def _chat(loaded: Loaded, chat_id: int) -> Chat:
     return from_json(state) if state else Chat()
 
 
-async def _complete(turn: StoreTurn, rules: Rules, loaded: Loaded, chat: Chat, event: Event, run_id: int) -> Event:
+async def _complete(turn: Turn, rules: Rules, loaded: Loaded, chat: Chat, event: Event, run_id: int) -> Event:
     """Return the event with what only the store knows: fresh ids, where a poll belongs, who may start a restricted course."""
     match event:
         case StartRequested():

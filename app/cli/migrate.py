@@ -1,0 +1,32 @@
+"""``flotilla migrate``: bring the database to the schema of this version."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+DATABASE_WAIT_SECONDS = 60.0
+
+
+def migrate(
+    database_url: Annotated[str, typer.Option(envvar="DATABASE_URL", show_envvar=True, help="The database.")] = "",
+) -> None:
+    """Bring the database to the schema of this version; waits for it, and does nothing when it is up to date."""
+    import asyncio
+
+    from app.errors import FlotillaError
+    from app.store import wait_until_ready
+    from app.store import migrate as apply_migrations
+
+    url = database_url or os.environ.get("DATABASE_URL", "")
+    if not url:
+        raise FlotillaError("DATABASE_URL is not set; set it to postgresql://user:password@host/database")
+    asyncio.run(wait_until_ready(url, DATABASE_WAIT_SECONDS, _countdown))
+    applied = apply_migrations(url)
+    print("\n".join(f"applied {name}" for name in applied) or "the database is up to date")
+
+
+def _countdown(remaining: float, reason: str) -> None:
+    print(f"waiting for the database ({reason}), {remaining:.0f} s left", flush=True)

@@ -1,0 +1,19 @@
+"""The event loop of a process: uvloop where it exists."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run the work to its end in a new event loop and return its result."""
+    try:
+        from uvloop import new_event_loop
+    except ImportError:  # no wheel for this platform; asyncio's own loop does the same, slower
+        new_event_loop = asyncio.new_event_loop
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(work)
