@@ -1,0 +1,242 @@
+"""The element types of the course format: which keys each takes, and how each is read (course-format.md, section 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.course.document import Items, Node, Scalar, Table, from_data
+from app.course.element import (
+    AnyElement,
+    Audio,
+    Body,
+    Choice,
+    End,
+    Input,
+    InputType,
+    Jump,
+    Message,
+    MultiChoice,
+    Option,
+    Question,
+    Quiz,
+    Section,
+    Unsupported,
+)
+from app.course.fields import NOT_YET, Fields, Target
+from app.course.report import Place, Report, nearest, quote
+
+_NATIVE_KEYS = {
+    "correct", "link_preview", "mark", "auto_start", "voice_response", "temperature", "tts_speed", "max_messages",
+}  # fmt: skip
+"""Keys whose value is no text; their value stands in a body as YAML reads it, every other as it was written."""
+
+_LEGACY_DELAY = ("continue", "yes_text", "no_text")
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What every element begins with."""
+
+    id: str
+    body: Body
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Type:
+    keys: tuple[str, ...]
+    read: Callable[[_Start, Fields], AnyElement]
+
+
+def read_element(element_id: str, node: Node, place: Place, report: Report, targets: list[Target]) -> AnyElement | None:
+    """Read one element; ``None`` when its type is not known, which is reported."""
+    if not isinstance(node, Table):
+        report.error(place, element_id, "an element must be a mapping", "write 'type: message' and so on below it")
+        return None
+    fields = Fields(Table(node.items, node.keys, place), element_id, report, targets)
+    name = fields.required_text("type").strip()
+    if name not in TYPES:
+        if name:
+            fields.error(
+                "type", f"unknown element type {quote(name)}", nearest(name, TYPES, f"known: {', '.join(TYPES)}")
+            )
+        return None
+    kind = TYPES[name]
+    fields.check_keys(kind.keys, _ALL_KEYS)
+    return kind.read(_Start(element_id, _body(node), place.line), fields)
+
+
+def element_of(element_id: str, body: Body) -> AnyElement | None:
+    """Read an element from its snapshot, as a row or a chat state holds it; ``None`` when its type is not known."""
+    return read_element(element_id, from_data(body), Place(), Report(""), [])
+
+
+def _body(node: Node, key: str = "") -> Any:
+    match node:
+        case Table():
+            return {name: _body(item, name) for name, item in node.items.items()}
+        case Items():
+            return [_body(item, key) for item in node.items]
+        case Scalar():
+            return node.value if node.value is None or key in _NATIVE_KEYS else node.text
+
+
+def _message(start: _Start, fields: Fields) -> Message:
+    choices, button = fields.choices(), fields.text("button")
+    if choices and button is not None:
+        fields.warning("button", "has no effect beside 'options'", "make it one of the options")
+    elif button is not None:
+        choices = (Choice(button.strip()),)
+    return Message(
+        start.id, start.body, start.line,
+        text=fields.required_text("text"), media=fields.media(), choices=choices,
+        parse_mode=fields.markup(), link_preview=fields.flag("link_preview"),
+    )  # fmt: skip
+
+
+def _audio(start: _Start, fields: Fields) -> Audio:
+    if not fields.has("media"):
+        fields.error("", "'media' is missing or empty", "add the links of the audio files")
+    return Audio(
+        start.id, start.body, start.line,
+        media=fields.media(), text=fields.text("text") or "",
+        parse_mode=fields.markup(), link_preview=fields.flag("link_preview"),
+    )  # fmt: skip
+
+
+def _input(start: _Start, fields: Fields) -> Input:
+    answer, input_type = fields.text("correct_answer"), fields.word("input_type", InputType, InputType.TEXT)
+    if answer is None and fields.has("feedback_incorrect"):
+        fields.warning("feedback_incorrect", "has no effect without 'correct_answer'", "add 'correct_answer'")
+    if input_type is InputType.SEQUENCE and answer is not None and not any(map(str.isdecimal, answer)):
+        fields.warning(
+            "correct_answer",
+            "has no digits, so that any answer without digits is right",
+            "use digits, or 'input_type: text'",
+        )
+    return Input(
+        start.id, start.body, start.line,
+        text=fields.required_text("text"), correct_answer=answer, input_type=input_type,
+        feedback_correct=fields.text("feedback_correct"), feedback_incorrect=fields.text("feedback_incorrect"),
+        parse_mode=fields.markup(),
+    )  # fmt: skip
+
+
+def _quiz(start: _Start, fields: Fields) -> Quiz:
+    options = fields.answers(("text", "correct", "feedback"))
+    right = [option.text for option in options if option.correct]
+    if options and not right:
+        fields.error("answers", "no answer is correct", "add 'correct: yes' to the right one")
+    if len(right) > 1:
+        remedy = f"any of them scores, Telegram shows {quote(right[-1])} as right; use multi_choice for several right answers"
+        fields.warning("answers", f"{len(right)} answers are correct", remedy)
+    return Quiz(
+        start.id, start.body, start.line,
+        text=fields.required_text("text"), options=options, media=fields.media(), parse_mode=fields.parse_mode(),
+    )  # fmt: skip
+
+
+def _question(start: _Start, fields: Fields) -> Question:
+    options = fields.answers(("text", "feedback"))
+    return Question(
+        start.id, start.body, start.line,
+        text=fields.required_text("text"), options=options, parse_mode=fields.parse_mode(),
+    )  # fmt: skip
+
+
+def _multi_choice(start: _Start, fields: Fields) -> MultiChoice:
+    options: tuple[Option, ...] = fields.answers(("text", "correct", "feedback"))
+    if fields.has("button"):
+        fields.warning("button", "has no effect", "the vote itself goes on; remove it")
+    return MultiChoice(
+        start.id, start.body, start.line,
+        text=fields.required_text("text"), options=options,
+        feedback_correct=fields.text("feedback_correct"),
+        feedback_partial=fields.text("feedback_partial"),
+        feedback_incorrect=fields.text("feedback_incorrect"),
+        parse_mode=fields.markup(),
+    )  # fmt: skip
+
+
+def _jump(start: _Start, fields: Fields) -> Jump:
+    choices = fields.choices()
+    if not choices:
+        fields.error(
+            "options" if fields.has("options") else "", "'options' is missing or empty", "add at least one option"
+        )
+    return Jump(
+        start.id, start.body, start.line,
+        text=fields.required_text("text"), choices=choices, parse_mode=fields.markup(),
+    )  # fmt: skip
+
+
+def _end(start: _Start, fields: Fields) -> End:
+    return End(
+        start.id, start.body, start.line,
+        text=fields.text("text") or "", parse_mode=fields.markup(), link_preview=fields.flag("link_preview"),
+    )  # fmt: skip
+
+
+def _section(start: _Start, fields: Fields) -> Section:
+    return Section(start.id, start.body, start.line, title=fields.text("title") or "")
+
+
+def _unsupported(start: _Start, fields: Fields) -> Unsupported:
+    name = fields.required_text("type").strip()
+    fields.warning("type", f"element type {quote(name)} is {NOT_YET}", "the course runs up to here")
+    return Unsupported(start.id, start.body, start.line, type=name)
+
+
+def _delay(start: _Start, fields: Fields) -> AnyElement:
+    text, goto = fields.text("text"), fields.goto()
+    fields.interval("wait")
+    if text is not None and not fields.has("wait") and not fields.has("goto"):
+        unused = ", ".join(repr(key) for key in _LEGACY_DELAY if fields.has(key))
+        ignored = f"; {unused} not used" if unused else ""
+        fields.warning("", f"'wait' and 'goto' are missing, it is shown as a message without a button{ignored}")
+        return Message(
+            start.id, start.body, start.line,
+            text=text, parse_mode=fields.markup(), link_preview=fields.flag("link_preview"),
+        )  # fmt: skip
+    if not fields.has("wait") or goto is None:
+        fields.error("", "'wait' or 'goto' is missing", "a delay needs both")
+    return _unsupported(start, fields)
+
+
+_SHOWN = ("type", "text", "parse_mode", "link_preview")
+
+TYPES: Mapping[str, _Type] = {
+    "message": _Type((*_SHOWN, "media", "button", "options"), _message),
+    "audio": _Type((*_SHOWN, "media"), _audio),
+    "input": _Type(
+        ("type", "text", "parse_mode", "correct_answer", "input_type", "feedback_correct", "feedback_incorrect"), _input
+    ),
+    "quiz": _Type(("type", "text", "parse_mode", "media", "answers"), _quiz),
+    "question": _Type(("type", "text", "parse_mode", "answers"), _question),
+    "multi_choice": _Type(
+        (
+            "type", "text", "parse_mode", "answers",
+            "feedback_correct", "feedback_partial", "feedback_incorrect", "mark", "button",
+        ),
+        _multi_choice,
+    ),
+    "jump": _Type(("type", "text", "parse_mode", "options"), _jump),
+    "end": _Type(_SHOWN, _end),
+    "section": _Type(("type", "title"), _section),
+    "delay": _Type((*_SHOWN, "wait", "goto", *_LEGACY_DELAY), _delay),
+    "dialog": _Type(
+        (
+            *_SHOWN, "prompt", "model", "temperature", "reasoning", "conversation", "auto_start", "voice_response",
+            "transcription_language", "tts_voice", "tts_model", "tts_speed", "button", "max_messages",
+        ),
+        _unsupported,
+    ),
+    "miniapp": _Type(("type", "text", "parse_mode", "button", "app_url", "question", "answer"), _unsupported),
+    "test": _Type(("type", "text", "parse_mode", "prefix", "score", "button"), _unsupported),
+    "revision": _Type(("type", "text", "parse_mode", "prefix", "no_mistakes", "button"), _unsupported),
+}  # fmt: skip
+"""Every element type of the format."""
+
+_ALL_KEYS = frozenset(key for kind in TYPES.values() for key in kind.keys)

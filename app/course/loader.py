@@ -1,0 +1,284 @@
+"""From course files to courses: text in, values and problems out.
+
+Files are named by their path from the project root (``scripts/school/courses.yml``); the caller says how such a path is
+read. Nothing here raises on bad input: an error of a file is a ``Problem``, and the other files are read all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from app.course.course import Course, Courses, Entry
+from app.course.document import Node, Scalar, Table, parse
+from app.course.element import AnyElement
+from app.course.fields import NOT_YET, Fields, Target
+from app.course.grammar import read_element
+from app.course.report import Place, Report, has_errors, nearest, quote
+from app.errors import Problem, Severity
+
+ROOT = "scripts/"
+LIST_FILE = "courses.yml"
+EXTENSION = "ext_courses"
+DATABASE = "db"
+DEFAULT = "default"
+
+_ENTRY_KEYS = ("path", "element", "restricted", "decline_text", "ban_enabled", "ban_text", "token")
+_LINK_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+_MAX_LINK_CHARACTERS = 64
+
+Read = Callable[[str], str]
+"""Returns the text of a file; raises ``OSError`` or ``UnicodeDecodeError``."""
+
+Parse = Callable[[str, str], tuple[Course, list[Problem]]]
+"""What ``load_course`` does; a caller may put a cache in between."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an entry of a list stands: the file, and the place of each of its keys."""
+
+    file: str
+    course_id: str
+    keys: Mapping[str, Place]
+
+    def problem(self, key: str, text: str, remedy: str = "", severity: Severity = "error") -> Problem:
+        """Return a problem of one of the entry's keys."""
+        place = self.keys[key]
+        return Problem(self.file, place.line, place.column, f"{self.course_id}/{key}", text, remedy, severity)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list of courses, and where each entry comes from.
+
+    ``extension`` is the path under ``ext_courses`` and where it stands. ``is_complete`` is false when something of the
+    list could not be read.
+    """
+
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    extension: tuple[str, Source] | None = None
+    is_complete: bool = True
+
+
+def load_course(text: str, file: str) -> tuple[Course, list[Problem]]:
+    """Read a course file. A course whose problems include an error is not whole: do not run it."""
+    report, targets = Report(file), list[Target]()
+    root = parse(text, report)
+    elements: dict[str, AnyElement] = {}
+    for element_id, (node, place) in _entries(root, report, "element", "Intro_1: {type: message, text: ...}").items():
+        element = read_element(element_id, node, place, report, targets)
+        if element is not None:
+            elements[element_id] = element
+    for target in targets:
+        if isinstance(root, Table) and target.element_id not in root.items:
+            remedy = nearest(target.element_id, root.items, "use the id of an element of this file")
+            report.error(target.place, target.where, f"there is no element {quote(target.element_id)}", remedy)
+    return Course(elements, file), sorted(report.problems, key=_in_file_order)
+
+
+def load_list(text: str, file: str) -> tuple[Listing, list[Problem]]:
+    """Read a list of courses (``courses.yml``). Paths stay as they are written there."""
+    report = Report(file)
+    entries: dict[str, Entry] = {}
+    sources: dict[str, Source] = {}
+    extension = None
+    for course_id, (node, place) in _entries(
+        parse(text, report), report, "course", "default: {path: hello.yml}"
+    ).items():
+        if not isinstance(node, Table):
+            report.error(place, course_id, "must be a mapping", "write '{path: FILE}'")
+            continue
+        fields = Fields(replace(node, place=place), course_id, report)
+        source = Source(file, course_id, node.keys)
+        if course_id == EXTENSION:
+            extension = _extension(fields, source)
+        elif (entry := _entry(course_id, fields)) is not None:
+            entries[course_id], sources[course_id] = entry, source
+    listing = Listing(entries, sources, extension, not has_errors(report.problems))
+    return listing, sorted(report.problems, key=_in_file_order)
+
+
+def load_lists(read: Read, folder: str) -> tuple[Listing, list[Problem]]:
+    """Read the list of a bot's folder and its extension; the entries' paths come out as paths from the project root."""
+    file = resolve(LIST_FILE, folder)
+    text = _read(read, file)
+    if isinstance(text, Problem):
+        return Listing(is_complete=False), [text]
+    main, problems = load_list(text, file)
+    extended, more = _extended(main, read, folder)
+    listing, wrong = _resolved(extended, folder)
+    return listing, [*problems, *more, *wrong, *_check_default(listing, file)]
+
+
+def load_files(
+    read: Read, listing: Listing, parse_course: Parse = load_course
+) -> tuple[dict[str, Course], list[Problem]]:
+    """Read the course files of a list from ``load_lists``, each file once; a course with errors is left out."""
+    files: dict[str, Course | None] = {}
+    courses: dict[str, Course] = {}
+    problems: list[Problem] = []
+    for course_id, entry in listing.entries.items():
+        source = listing.sources[course_id]
+        if entry.path == DATABASE:
+            problems.append(source.problem("path", f"a course from the database is {NOT_YET}", severity="warning"))
+            continue
+        if entry.path not in files:
+            files[entry.path], found = _load_file(read, entry.path, source, parse_course)
+            problems += found
+        course = files[entry.path]
+        if course is not None:
+            courses[course_id] = course
+            problems += _check_start(entry, course, source)
+    return courses, problems
+
+
+def load_courses(read: Read, folder: str) -> tuple[Courses, list[Problem]]:
+    """Read all courses of a bot's folder (``""`` is ``scripts/`` itself)."""
+    listing, problems = load_lists(read, folder)
+    courses, more = load_files(read, listing)
+    return Courses(listing.entries, courses), problems + more
+
+
+def resolve(path: str, folder: str) -> str:
+    """Return a path of a list as a path from the project root (course-format.md, section 1.3).
+
+    Raises ``ValueError`` when it leads out of ``scripts/``.
+    """
+    inside = path.removeprefix(ROOT) if path.startswith(ROOT) else f"{folder.strip('/')}/{path}"
+    parts: list[str] = []
+    for part in inside.split("/"):
+        if part == "..":
+            if not parts:
+                raise ValueError(f"{quote(path)} leads out of {ROOT}")
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    if path.startswith("/") or "\\" in path:
+        raise ValueError(f"{quote(path)} leads out of {ROOT}")
+    return ROOT + "/".join(parts)
+
+
+def _entries(root: Node | None, report: Report, what: str, example: str) -> dict[str, tuple[Node, Place]]:
+    """Return the entries of a file's top level, each with the place of its key."""
+    if isinstance(root, Table) and root.items:
+        return {key: (node, root.keys[key]) for key, node in root.items.items()}
+    if root is None and has_errors(report.problems):
+        return {}
+    if root is None or isinstance(root, Table) or (isinstance(root, Scalar) and root.value is None):
+        report.error(Place(), "", f"has no {what}", f"write for example '{example}'")
+    else:
+        report.error(root.place, "", f"must be a mapping with an id for each {what}", f"write for example '{example}'")
+    return {}
+
+
+def _entry(course_id: str, fields: Fields) -> Entry | None:
+    fields.check_keys(_ENTRY_KEYS)
+    _check_id(course_id, fields)
+    path = fields.required_text("path").strip()
+    entry = Entry(
+        course_id,
+        path,
+        fields.text("element"),
+        bool(fields.flag("restricted")),
+        fields.text("decline_text"),
+        bool(fields.flag("ban_enabled")),
+        fields.text("ban_text"),
+    )
+    return entry if path else None
+
+
+def _check_id(course_id: str, fields: Fields) -> None:
+    fits_link = len(course_id) <= _MAX_LINK_CHARACTERS and _LINK_CHARACTERS.issuperset(course_id)
+    if not fits_link or "__" in course_id or not course_id:
+        remedy = f"use at most {_MAX_LINK_CHARACTERS} of the characters A-Z a-z 0-9 _ - without '__'"
+        fields.warning("", f"the course id {quote(course_id)} does not fit into a start link", remedy)
+
+
+def _extension(fields: Fields, source: Source) -> tuple[str, Source] | None:
+    fields.check_keys(("path",))
+    path = fields.required_text("path").strip()
+    return (path, source) if path else None
+
+
+def _extended(main: Listing, read: Read, folder: str) -> tuple[Listing, list[Problem]]:
+    """Return the list with the entries of its extension, which replace those of the same id completely."""
+    if main.extension is None:
+        return main, []
+    path, source = main.extension
+    if path == DATABASE:
+        return main, [source.problem("path", f"a list of courses from the database is {NOT_YET}", severity="warning")]
+    # Unlike a course, an extension is always a file of the bot's folder: a leading scripts/ is nothing special.
+    file = _resolve(f"./{path}", folder, source)
+    text = file if isinstance(file, Problem) else _read(read, file, source)
+    if isinstance(file, Problem) or isinstance(text, Problem):
+        return replace(main, is_complete=False), [problem for problem in (text,) if isinstance(problem, Problem)]
+    more, problems = load_list(text, file)
+    extended = Listing(
+        {**main.entries, **more.entries},
+        {**main.sources, **more.sources},
+        is_complete=main.is_complete and more.is_complete,
+    )
+    return extended, problems
+
+
+def _resolved(listing: Listing, folder: str) -> tuple[Listing, list[Problem]]:
+    entries: dict[str, Entry] = {}
+    problems: list[Problem] = []
+    for course_id, entry in listing.entries.items():
+        file = DATABASE if entry.path == DATABASE else _resolve(entry.path, folder, listing.sources[course_id])
+        if isinstance(file, Problem):
+            problems.append(file)
+        else:
+            entries[course_id] = replace(entry, path=file)
+    return replace(listing, entries=entries, is_complete=listing.is_complete and not problems), problems
+
+
+def _resolve(path: str, folder: str, source: Source) -> str | Problem:
+    try:
+        return resolve(path, folder)
+    except ValueError as error:
+        return source.problem("path", str(error), "name a file inside it")
+
+
+def _read(read: Read, file: str, source: Source | None = None) -> str | Problem:
+    """Read a file; a missing one is a problem of the entry that names it."""
+    try:
+        return read(file)
+    except UnicodeDecodeError as error:
+        line = bytes(error.object[: error.start]).count(b"\n") + 1
+        return Problem(file, line, 0, "", "is not UTF-8", "save the file as UTF-8")
+    except OSError as error:
+        reason = (
+            "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror or error}"
+        )
+        if source is None:
+            return Problem(file, 0, 0, "", reason, "create it or correct the bot's folder")
+        return source.problem("path", f"{file} {reason}", "create it or correct the path")
+
+
+def _load_file(read: Read, file: str, source: Source, parse_course: Parse) -> tuple[Course | None, list[Problem]]:
+    text = _read(read, file, source)
+    if isinstance(text, Problem):
+        return None, [text]
+    course, problems = parse_course(text, file)
+    return None if has_errors(problems) else course, problems
+
+
+def _check_start(entry: Entry, course: Course, source: Source) -> list[Problem]:
+    if entry.element is None or entry.element in course.elements:
+        return []
+    remedy = nearest(entry.element, course.elements, "the course starts at its first element")
+    return [source.problem("element", f"{entry.path} has no element {quote(entry.element)}", remedy, "warning")]
+
+
+def _check_default(listing: Listing, file: str) -> list[Problem]:
+    if DEFAULT in listing.entries or not listing.is_complete:
+        return []
+    text = f"has no course {DEFAULT!r}, which /start without a link opens"
+    return [Problem(file, 0, 0, "", text, f"add '{DEFAULT}: {{path: FILE}}'", "warning")]
+
+
+def _in_file_order(problem: Problem) -> tuple[int, int]:
+    return problem.line, problem.column

@@ -1,0 +1,30 @@
+"""Links to media files."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+_GOOGLE_HOSTS = {"drive.google.com", "docs.google.com", "drive.usercontent.google.com"}
+_FILE_ID = re.compile(r"(?:id=|/d/|download\?id=)([\w-]+)")
+_DOWNLOAD = "https://drive.usercontent.google.com/download?id="
+
+
+def is_link(url: str) -> bool:
+    """Tell whether Telegram could download from this: an http(s) URL with a host and without spaces."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"\s", url)
+    except ValueError:
+        return False
+
+
+def media_url(url: str) -> str:
+    """Return the link to download from: that of a file shared on Google Drive, otherwise the URL itself."""
+    url = url.strip()
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        return url
+    found = _FILE_ID.search(url) if host in _GOOGLE_HOSTS else None
+    return _DOWNLOAD + found[1] if found else url
