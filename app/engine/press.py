@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from app.engine.event import ButtonPressed, Event, StartRequested
+
 
 @dataclass(frozen=True, slots=True)
 class ChoicePress:
@@ -67,3 +69,14 @@ def parse_press(data: str) -> Press | None:
             return RestartPress(run_id, step)
         case _:
             return None
+
+
+def needs_run_id(event: Event) -> bool:
+    """Tell whether this event may start a run, so that its ``run_id`` must be a fresh one."""
+    match event:
+        case StartRequested():
+            return True
+        case ButtonPressed():
+            return isinstance(parse_press(event.data), RestartPress)
+        case _:
+            return False

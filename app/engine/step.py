@@ -11,7 +11,7 @@ from typing import NamedTuple, assert_never
 
 from app.course.course import Course, Courses, Entry
 from app.course.element import AnyElement, Choice, Input, Jump, Message, MultiChoice, ParseMode, Question, Quiz
-from app.course.loader import build_element
+from app.course.grammar import element_of
 from app.engine.action import Action, AnswerPress, Button, EndRun, RemoveButtons, SendText, StartRun, StopPoll
 from app.engine.answer import Reply, answer_input, answer_poll
 from app.engine.event import (
@@ -56,17 +56,6 @@ def step(courses: Courses, chat: Chat, event: Event, texts: Texts) -> Step:
             return _poll_answered(courses, chat, event, texts)
         case _:
             assert_never(event)
-
-
-def needs_run_id(event: Event) -> bool:
-    """Tell whether this event may start a run, so that its ``run_id`` must be a fresh one."""
-    match event:
-        case StartRequested():
-            return True
-        case ButtonPressed():
-            return isinstance(parse_press(event.data), RestartPress)
-        case _:
-            return False
 
 
 # --- starting -------------------------------------------------------------------------------------------------------
@@ -283,7 +272,7 @@ def _on_screen(courses: Courses, run: Run) -> AnyElement | None:
     element = course.elements.get(run.element_id) if course else None
     if element is not None and element.body == run.body:
         return element
-    return build_element(run.element_id, run.body)
+    return element_of(run.element_id, run.body)
 
 
 def _go(chat: Chat, actions: tuple[Action, ...], walked: Walk) -> Step:
