@@ -20,11 +20,19 @@ from app.telegram.media import probe
 if TYPE_CHECKING:
     from aiogram import Bot
     from aiogram.client.session.aiohttp import AiohttpSession
+    from aiogram.utils.backoff import Backoff
 
 ANSWER_TIMEOUT = 30.0
 """Seconds that a call may take before its effect counts as unknown."""
 
 CONNECT_TIMEOUT = 10.0
+
+
+def backoff(longest: float = 15.0) -> Backoff:
+    """Return growing delays, in seconds, between attempts to reach Telegram; ``next`` gives one, ``reset`` begins anew."""
+    from aiogram.utils.backoff import Backoff, BackoffConfig
+
+    return Backoff(BackoffConfig(min_delay=0.5, max_delay=longest, factor=1.6, jitter=0.1))
 
 
 class BotApi:

@@ -6,12 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
-
-from aiogram.utils.backoff import Backoff, BackoffConfig
+from typing import TYPE_CHECKING, Any
 
 from app.observe.logs import get_log
-from app.telegram.api import BotApi
+from app.telegram.api import BotApi, backoff
 from app.telegram.decode import ALLOWED_UPDATES, Update, decode
 from app.telegram.error import Conflict, FloodWait, TelegramError, TokenRefused
 
@@ -19,8 +17,10 @@ POLL_SECONDS = 30
 """How long Telegram may hold a ``getUpdates`` without updates."""
 
 _GRACE_SECONDS = 15
-_BACKOFF = BackoffConfig(min_delay=0.5, max_delay=15.0, factor=1.6, jitter=0.1)
 _CONFIRM_SECONDS = 3
+
+if TYPE_CHECKING:
+    from aiogram.utils.backoff import Backoff
 
 log = get_log(__name__)
 
@@ -48,7 +48,7 @@ class Poller:
 
         ``completed`` is called after each answered ``getUpdates``, which is what the health of the bot is judged by.
         """
-        backoff = Backoff(_BACKOFF)
+        waits = backoff()
         while not self._stop.is_set():
             try:
                 raw = await self._next_batch()
@@ -57,10 +57,10 @@ class Poller:
             except FloodWait as flood:
                 await self._pause(flood.retry_after)
             except TelegramError as trouble:
-                self._note(trouble, backoff)
-                await self._pause(next(backoff))
+                self._note(trouble, waits)
+                await self._pause(next(waits))
             else:
-                backoff.reset()
+                waits.reset()
                 self._completed()
                 await self._apply(raw)
         await self._confirm()
@@ -102,8 +102,8 @@ class Poller:
             async with asyncio.timeout(seconds):
                 await self._stop.wait()
 
-    def _note(self, trouble: TelegramError, backoff: Backoff) -> None:
-        seconds = round(backoff.next_delay, 1)
+    def _note(self, trouble: TelegramError, waits: Backoff) -> None:
+        seconds = round(waits.next_delay, 1)
         if isinstance(trouble, Conflict):
             log.error(
                 "another program takes this bot's updates; stop it, or give this bot a token of its own",

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
-
-from aiogram.utils.backoff import Backoff, BackoffConfig
+from typing import TYPE_CHECKING, Any
 
 from app.observe.logs import get_log
 from app.observe.metrics import SENDS, UNKNOWN_SENDS
-from app.telegram.api import BotApi
+from app.telegram.api import BotApi, backoff
 from app.telegram.encode import Request
 from app.telegram.error import FloodWait, Rejected, TelegramError, TokenRefused, Unavailable
 
-_BACKOFF = BackoffConfig(min_delay=0.5, max_delay=30.0, factor=1.6, jitter=0.1)
 
 IN_FLIGHT = 30
 """Most calls of one bot under way at once."""
+
+if TYPE_CHECKING:
+    from aiogram.utils.backoff import Backoff
 
 log = get_log(__name__)
 
@@ -40,7 +40,7 @@ class Sender:
         that was sent but never answered is retried as well and counted as unknown: the learner may see it twice. A text whose
         markup Telegram cannot read is sent again as plain text. Raises ``ChatBlocked``, ``Rejected`` and ``TokenRefused``.
         """
-        backoff = Backoff(_BACKOFF)
+        waits = backoff(30.0)
         params = request.params
         while True:
             await self._pause.wait()
@@ -52,8 +52,8 @@ class Sender:
                 await self._wait_out(flood, params.get("chat_id"))
             except Unavailable as trouble:
                 SENDS.labels(self._name, request.method, "unavailable").inc()
-                self._note_trouble(request.method, trouble, backoff)
-                await backoff.asleep()
+                self._note_trouble(request.method, trouble, waits)
+                await waits.asleep()
             except Rejected as refusal:
                 plain = plain_text(params)
                 if not refusal.is_markup or plain is None:
@@ -92,7 +92,7 @@ class Sender:
             if not self._waiting:
                 self._pause.set()
 
-    def _note_trouble(self, method: str, trouble: Unavailable, backoff: Backoff) -> None:
+    def _note_trouble(self, method: str, trouble: Unavailable, waits: Backoff) -> None:
         if trouble.was_sent:
             UNKNOWN_SENDS.labels(self._name).inc()
         log.warning(
@@ -100,7 +100,7 @@ class Sender:
             bot=self._name,
             method=method,
             reason=trouble.description,
-            seconds=round(backoff.next_delay, 1),
+            seconds=round(waits.next_delay, 1),
             unknown=trouble.was_sent,
         )
 

@@ -1,0 +1,87 @@
+"""``flotilla run``: the fleet in this process, without Docker."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from app.config.fleet import Fleet
+
+SANDBOX_PORT = 8080
+
+
+def run(
+    bots: Annotated[list[str] | None, typer.Argument(metavar="[BOT]...", help="Names of bots; default: all.")] = None,
+    config: Annotated[Path, typer.Option(help="The fleet's config.")] = Path("bots_config.yaml"),
+    scripts: Annotated[Path | None, typer.Option(help="Folder of the courses; default: beside the config.")] = None,
+    port: Annotated[int, typer.Option(help="Port of the sandbox's chat page.", min=0, max=65535)] = SANDBOX_PORT,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Run bots in this process until Ctrl+C.
+
+    The database is an embedded PostgreSQL in .flotilla/ beside the config, unless DATABASE_URL is set; with
+    telegram: sandbox the chat page is served too.
+    """
+    from app.config.load import load_fleet
+    from app.observe.logs import configure_logs
+    from app.runtime.loop import run as run_loop
+
+    configure_logs("text", level=log_level)
+    fleet = load_fleet(config, os.environ, scripts)
+    for warning in fleet.warnings:
+        print(warning)
+    with _database(fleet) as database_url:
+        run_loop(_serve(fleet, bots or [], database_url, port))
+    print("stopped")
+
+
+async def _serve(fleet: Fleet, names: list[str], database_url: str, port: int) -> None:
+    from app.config.host import host_settings, select_bots
+    from app.runtime.main import serve
+
+    select_bots(fleet, names)
+    async with _sandbox(fleet, port) as telegram_url:
+        settings = host_settings(fleet, names, database_url=database_url, telegram_url=telegram_url)
+        for bot in settings.bots:
+            print(f"bot       {bot.name}: courses in {fleet.scripts / bot.folder}", flush=True)
+        if telegram_url is not None:
+            print(f"chat page {telegram_url}  <- open this and talk to the bots", flush=True)
+        print("stop      Ctrl+C", flush=True)
+        await serve(settings)
+
+
+@contextlib.contextmanager
+def _database(fleet: Fleet) -> Iterator[str]:
+    from app.store import migrate
+
+    url = fleet.environ.get("DATABASE_URL")
+    if url:
+        print("database  the one in DATABASE_URL", flush=True)
+        migrate(url)
+        yield url
+        return
+    from app.store.embedded import EmbeddedPostgres
+
+    folder = fleet.path.parent / ".flotilla" / "postgres"
+    print(f"database  embedded PostgreSQL in {folder}", flush=True)
+    with EmbeddedPostgres(folder) as url:
+        migrate(url)
+        yield url
+
+
+@contextlib.asynccontextmanager
+async def _sandbox(fleet: Fleet, port: int) -> AsyncIterator[str | None]:
+    if not fleet.sandbox:
+        yield None
+        return
+    from app.cli.sandbox import running_sandbox
+
+    names = {bot.name: bot.bot_name for bot in fleet.bots}
+    async with running_sandbox(names, "127.0.0.1", port) as url:
+        yield url
