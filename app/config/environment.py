@@ -1,0 +1,184 @@
+"""What a container, or the old way of starting one bot, says in environment variables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from app.config.rules import language_of
+from app.config.settings import TELEGRAM_API_URL, BotSettings, HostSettings, Mode, WebhookSettings
+from app.config.tokens import SANDBOX_TOKEN, is_well_formed, sandbox_token, shown
+from app.errors import EXIT_USAGE, FlotillaError, InputError, Problem
+
+BOTS_VARIABLE = "FLOTILLA_BOTS"
+"""Holds the bots of a group: a JSON list of :class:`HostedBot`."""
+
+_REMEDIES = {
+    "BOT_API_TOKEN": "get a token from @BotFather and put BOT_API_TOKEN=... into .env",
+    "DATABASE_URL": "write it like postgresql://user:password@host/database",
+    "WEBHOOK_URL": "write the https:// address of this bot's webhook, or BOT_MODE=polling",
+    "WEBHOOK_SECRET_TOKEN": "make one of 32 random letters and digits",
+}
+
+
+class TooManyArgumentsError(FlotillaError):
+    """``python -m app`` takes one folder."""
+
+    exit_code = EXIT_USAGE
+
+
+class HostedBot(BaseModel):
+    """One bot as a host is told about it; ``token_env`` is missing for a bot of the sandbox that has no token."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    bot_name: str = ""
+    token_env: str | None = None
+    folder: str = ""
+    mode: Mode = Mode.POLLING
+    language: str | None = None
+    log_file: Path | None = None
+    webhook_url: str | None = None
+
+
+def host_settings_from_environment(environ: Mapping[str, str], arguments: Sequence[str] = ()) -> HostSettings:
+    """Make the settings of a host: of the bots in ``FLOTILLA_BOTS``, or of the one bot that ``BOT_*`` describe.
+
+    ``arguments`` are those of ``python -m app [FOLDER]``.
+    Raises :class:`InputError`: variables are missing or wrong; all of them.
+    """
+    if len(arguments) > 1:
+        raise TooManyArgumentsError(f"python -m app takes one folder, not {' '.join(map(repr, arguments))}")
+    problems: list[Problem] = []
+    scripts = Path(environ.get("SCRIPTS_FOLDER") or "scripts")
+    if environ.get(BOTS_VARIABLE):
+        bots = _group(environ, problems)
+    else:
+        bots = [_single(environ, _folder(environ, arguments, scripts, problems), problems)]
+    settings = HostSettings(
+        bots=tuple(_settings(bot, environ, problems) for bot in bots),
+        database_url=_required("DATABASE_URL", environ, problems),
+        telegram_url=_telegram_url(environ, problems),
+        scripts=scripts,
+    )
+    if problems:
+        raise InputError(problems)
+    return settings
+
+
+def _problem(variable: str, text: str, remedy: str = "") -> Problem:
+    return Problem("environment", 0, 0, variable, text, remedy)
+
+
+def _required(variable: str, environ: Mapping[str, str], problems: list[Problem]) -> str:
+    value = environ.get(variable, "")
+    if not value:
+        problems.append(_problem(variable, "is not set", _REMEDIES.get(variable, f"put {variable}=... into .env")))
+    return value
+
+
+def _telegram_url(environ: Mapping[str, str], problems: list[Problem]) -> str:
+    url = environ.get("TELEGRAM_API_URL") or TELEGRAM_API_URL
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        problems.append(_problem("TELEGRAM_API_URL", f"is {shown(url)}", f"write it like {TELEGRAM_API_URL}"))
+    return url.rstrip("/")
+
+
+def _group(environ: Mapping[str, str], problems: list[Problem]) -> list[HostedBot]:
+    try:
+        return TypeAdapter(list[HostedBot]).validate_python(json.loads(environ[BOTS_VARIABLE]))
+    except json.JSONDecodeError as error:
+        text = f"is not JSON: {error}"
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        text = f"{'/'.join(map(str, first['loc']))}: {first['msg']}"
+    problems.append(
+        _problem(BOTS_VARIABLE, text, 'write it like [{"name": "a", "token_env": "A_TOKEN", "folder": "a/"}]')
+    )
+    return []
+
+
+def _single(environ: Mapping[str, str], folder: str, problems: list[Problem]) -> HostedBot:
+    name = environ.get("BOT_NAME", "")
+    log_file = environ.get("BOT_LOG_FILE")
+    return HostedBot(
+        name=environ.get("BOT_SERVICE") or name or folder.strip("/").replace("/", "-") or "bot",
+        bot_name=name,
+        token_env="BOT_API_TOKEN",  # noqa: S106 - the variable's name
+        folder=folder,
+        mode=_mode(environ, problems),
+        language=environ.get("LANGUAGE"),
+        log_file=Path(log_file) if log_file else None,
+        webhook_url=environ.get("WEBHOOK_URL"),
+    )
+
+
+def _mode(environ: Mapping[str, str], problems: list[Problem]) -> Mode:
+    value = environ.get("BOT_MODE") or Mode.POLLING
+    if value not in list(Mode):
+        problems.append(_problem("BOT_MODE", f"is {shown(value)}", "write 'polling' or 'webhook'"))
+        return Mode.POLLING
+    return Mode(value)
+
+
+def _folder(environ: Mapping[str, str], arguments: Sequence[str], scripts: Path, problems: list[Problem]) -> str:
+    argument = arguments[0] if arguments else ""
+    value = argument or environ.get("BOT_FOLDER", "")
+    parts = [part for part in value.split("/") if part not in ("", ".")]
+    if value.startswith("/") or ".." in parts:
+        problems.append(_problem("BOT_FOLDER", f"{shown(value)} is outside {scripts}/", "name a folder inside it"))
+        return ""
+    folder = "".join(f"{part}/" for part in parts)
+    return _without_suffix(folder, scripts) if argument and environ.get("BOT_NAME") else folder
+
+
+def _without_suffix(folder: str, scripts: Path) -> str:
+    """Cut the four characters that told processes apart in the old program's process list (``test_abc`` is ``test``).
+
+    It cut them from every argument; here a folder that exists under its whole name keeps it.
+    """
+    if len(folder) <= 5 or (scripts / folder / "courses.yml").is_file():
+        return folder
+    return f"{folder[:-5]}/"
+
+
+def _settings(bot: HostedBot, environ: Mapping[str, str], problems: list[Problem]) -> BotSettings:
+    return BotSettings(
+        name=bot.name,
+        bot_name=bot.bot_name,
+        token=_token(bot, environ, problems),
+        folder=bot.folder,
+        mode=bot.mode,
+        language=language_of(bot.language or ""),
+        log_file=bot.log_file,
+        webhook=_webhook(bot, environ, problems),
+    )
+
+
+def _token(bot: HostedBot, environ: Mapping[str, str], problems: list[Problem]) -> str:
+    """Find the bot's token; in a group a malformed one passes, so that it stops that bot alone."""
+    token = _required(bot.token_env, environ, problems) if bot.token_env else SANDBOX_TOKEN
+    if token == SANDBOX_TOKEN:
+        return sandbox_token(bot.name)
+    official = environ.get("TELEGRAM_API_URL", TELEGRAM_API_URL).rstrip("/") in ("", TELEGRAM_API_URL)
+    if token and BOTS_VARIABLE not in environ and not is_well_formed(token, official=official):
+        remedy = "copy it from @BotFather: digits, a colon, 35 characters"
+        problems.append(_problem(bot.token_env or "", "is not a bot token", remedy))
+    return token
+
+
+def _webhook(bot: HostedBot, environ: Mapping[str, str], problems: list[Problem]) -> WebhookSettings | None:
+    if bot.mode is not Mode.WEBHOOK:
+        return None
+    certificate = environ.get("WEBHOOK_SSL_CERT")
+    return WebhookSettings(
+        url=bot.webhook_url or _required("WEBHOOK_URL", environ, problems),
+        secret_token=_required("WEBHOOK_SECRET_TOKEN", environ, problems),
+        certificate=Path(certificate) if certificate else None,
+    )
