@@ -17,8 +17,8 @@ def migrate(
     import asyncio
 
     from app.errors import FlotillaError
-    from app.store import wait_until_ready
-    from app.store import migrate as apply_migrations
+    from app.store.connection import wait_until_ready
+    from app.store.migrate import migrate as apply_migrations
 
     url = database_url or os.environ.get("DATABASE_URL", "")
     if not url:

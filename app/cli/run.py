@@ -58,7 +58,7 @@ async def _serve(fleet: Fleet, names: list[str], database_url: str, port: int) -
 
 @contextlib.contextmanager
 def _database(fleet: Fleet) -> Iterator[str]:
-    from app.store import migrate
+    from app.store.migrate import migrate
 
     url = fleet.environ.get("DATABASE_URL")
     if url:

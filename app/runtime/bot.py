@@ -16,7 +16,9 @@ from app.runtime.library import Library
 from app.runtime.outbox import Outbox
 from app.runtime.settler import when_available
 from app.runtime.turn import Rules, apply
-from app.store import BotLocks, Store
+from app.store.errors import StoreUnavailable
+from app.store.lock import BotLocks
+from app.store.store import Store
 from app.telegram.api import BotApi, TelegramSession, backoff
 from app.telegram.decode import Update
 from app.telegram.error import FloodWait, TelegramError, TokenRefused
@@ -100,7 +102,7 @@ class Bot:
                 bot=self.settings.name,
             )
         finally:
-            if self.botname:
+            with suppress(StoreUnavailable):
                 await self._services.locks.release(self.botname)
 
     async def _identify(self) -> None:
@@ -124,16 +126,17 @@ class Bot:
         if await self._until_answered(self._api.drop_webhook):
             log.warning("removed the bot's webhook to poll it; its pending updates are kept", bot=self.settings.name)
         await outbox.take_over()
-        self._poller = Poller(self.settings.name, self._api, lambda updates: self._apply(outbox, updates), self._completed)
+        poller = Poller(self.settings.name, self._api, lambda updates: self._apply(outbox, updates), self._completed)
+        self._poller = poller
         if self._stop.is_set():
-            self._poller.stop()
+            poller.stop()
         lost = asyncio.ensure_future(self._services.locks.lost())
-        lost.add_done_callback(lambda _: self._poller and self._poller.stop())
+        lost.add_done_callback(lambda _: poller.stop())
         self._completed()
         self.state = State.POLLING
         log.info("polling", bot=self.settings.name, botname=self.botname, courses=len(self.library.courses.courses))
         try:
-            await self._poller.run()
+            await poller.run()
         finally:
             self._poller = None
             is_lost = lost.done()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from app.config.settings import TELEGRAM_API_URL, HostSettings
 from app.errors import FlotillaError
@@ -14,7 +15,8 @@ from app.runtime.bot import DRAIN_SECONDS, Bot, Services, State
 from app.runtime.health import beat
 from app.runtime.library import Library
 from app.runtime.settler import when_available
-from app.store import BotLocks, Store
+from app.store.lock import BotLocks
+from app.store.store import Store
 from app.telegram.api import TelegramSession
 
 START_BURST, START_SECONDS = 20, 3.0
@@ -57,9 +59,9 @@ class Host:
         """
         async with _services(self._settings) as services:
             self.bots = [Bot(bot, self._library(bot.folder), services) for bot in self._settings.bots]
-            running = {asyncio.ensure_future(bot.run(self._delay(index))): bot for index, bot in enumerate(self.bots)}
-            helpers = [asyncio.ensure_future(work) for work in self._helpers(services)]
-            stop = asyncio.ensure_future(self._stop.wait())
+            running = {asyncio.create_task(bot.run(self._delay(index))): bot for index, bot in enumerate(self.bots)}
+            helpers = [asyncio.create_task(work) for work in self._helpers(services)]
+            stop = asyncio.create_task(self._stop.wait())
             if ready is not None:
                 ready()
             try:
@@ -84,8 +86,8 @@ class Host:
             return 0.0
         return max(0, index - START_BURST + 1) * START_SECONDS
 
-    def _helpers(self, services: Services) -> list[object]:
-        helpers: list[object] = [self._watch_courses(), self._purge(services.store)]
+    def _helpers(self, services: Services) -> list[Coroutine[Any, Any, None]]:
+        helpers = [self._watch_courses(), self._purge(services.store)]
         if self._heartbeat is not None:
             helpers.append(beat(self._heartbeat, lambda: self.is_healthy))
         return helpers
@@ -94,8 +96,9 @@ class Host:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             for bot in self.bots:
-                if bot.library.changed() and await asyncio.to_thread(bot.library.reload):
-                    log.info("courses read again", bot=bot.settings.name, courses=len(bot.library.courses.courses))
+                if bot.library.changed():
+                    is_other = await asyncio.to_thread(bot.library.reload)
+                    log.info("course files changed", bot=bot.settings.name, in_effect=is_other)
                     _report(bot.library)
 
     async def _purge(self, store: Store) -> None:
@@ -104,7 +107,7 @@ class Host:
                 await when_available(lambda: store.purge(bot.botname))  # noqa: B023 - awaited at once
             await asyncio.sleep(PURGE_SECONDS)
 
-    async def _end(self, running: list[asyncio.Future[None]], helpers: list[asyncio.Future[object]]) -> None:
+    async def _end(self, running: list[asyncio.Task[None]], helpers: Iterable[asyncio.Task[Any]]) -> None:
         for bot in self.bots:
             bot.stop()
         if running:
@@ -117,6 +120,7 @@ class Host:
 async def _services(settings: HostSettings) -> AsyncIterator[Services]:
     store = await Store.open(settings.database_url)
     try:
+        await store.check_schema()
         locks = BotLocks(settings.database_url)
         try:
             async with TelegramSession(settings.telegram_url) as session:
@@ -127,9 +131,9 @@ async def _services(settings: HostSettings) -> AsyncIterator[Services]:
         await store.close()
 
 
-async def _until_stopped(running: dict[asyncio.Future[None], Bot], stop: asyncio.Future[bool]) -> None:
+async def _until_stopped(running: Mapping[asyncio.Task[Any], Bot], stop: asyncio.Task[Any]) -> None:
     """Wait until all bots have ended or the host is stopped; a bot that ends by a defect is reported, the others go on."""
-    pending: set[asyncio.Future[object]] = {*running}
+    pending = set(running)
     while pending and not stop.done():
         done, pending = await asyncio.wait({*pending, stop}, return_when=asyncio.FIRST_COMPLETED)
         pending.discard(stop)
@@ -141,7 +145,7 @@ async def _until_stopped(running: dict[asyncio.Future[None], Bot], stop: asyncio
                 log.error("bot ended by a defect; the others go on", bot=bot.settings.name, exc_info=error)
 
 
-async def _cancel(tasks: list[asyncio.Future[object]] | set[asyncio.Future[object]]) -> None:
+async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -14,7 +14,7 @@ from app.errors import FlotillaError
 from app.observe.logs import configure_logs, get_log
 from app.runtime.host import Host
 from app.runtime.loop import run
-from app.store import check_schema, wait_until_ready
+from app.store.connection import wait_until_ready
 
 HEARTBEAT = Path("/tmp/flotilla-heartbeat")  # noqa: S108 - the container's own tmpfs; the health check looks at it
 DATABASE_WAIT_SECONDS = 60.0
@@ -36,7 +36,6 @@ def main() -> None:
 async def serve(settings: HostSettings, heartbeat: Path | None = None) -> None:
     """Run a host until the process is told to stop."""
     await wait_until_ready(settings.database_url, DATABASE_WAIT_SECONDS, _countdown)
-    await check_schema(settings.database_url)
     host = Host(settings, heartbeat)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -12,7 +12,8 @@ from typing import Any
 from app.observe.logs import get_log
 from app.observe.metrics import RESENT
 from app.runtime.settler import Settler, when_available
-from app.store import MediaFile, OutboxMessage, SentPoll, Store
+from app.store.rows import MediaFile, OutboxMessage, SentPoll
+from app.store.store import Store
 from app.telegram.api import BotApi
 from app.telegram.encode import SEND_MEDIA, Request
 from app.telegram.error import ChatBlocked, Rejected, TokenRefused

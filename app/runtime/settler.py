@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from app.observe.logs import get_log
-from app.store import MediaFile, SentPoll, Store, StoreUnavailable
+from app.store.errors import StoreUnavailable
+from app.store.rows import MediaFile, SentPoll
+from app.store.store import Store
 
 T = TypeVar("T")
 

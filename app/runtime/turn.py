@@ -10,25 +10,17 @@ from typing import Any
 
 from app.course.course import Courses
 from app.engine.action import AnswerPress, EndRun, RecordRow, StartRun
-from app.engine.event import Event, PollAnswered, StartRequested
+from app.engine.event import ButtonPressed, Event, PollAnswered, StartRequested
 from app.engine.payload import requested_course
 from app.engine.press import needs_run_id
 from app.engine.state import Chat, from_json, to_json
 from app.engine.step import Step, step
 from app.observe.logs import get_log
 from app.observe.metrics import DEAD_UPDATES, UPDATES
-from app.store import (
-    ChatState,
-    ConversationRow,
-    DeadUpdate,
-    Loaded,
-    NewMessage,
-    NewRun,
-    OutboxMessage,
-    Store,
-    StoreUnavailable,
-    Turn,
-)
+from app.store.errors import StoreUnavailable
+from app.store.rows import ChatState, ConversationRow, DeadUpdate, Loaded, NewMessage, NewRun, OutboxMessage
+from app.store.store import Store
+from app.store.turn import Turn
 from app.telegram.decode import Update
 from app.telegram.encode import encode
 from app.texts import Texts, texts_for
@@ -180,7 +172,7 @@ async def _complete(turn: Turn, rules: Rules, loaded: Loaded, chat: Chat, event:
                 return replace(event, poll=poll)
             newest = await turn.newest_poll_step(event.learner.chat_id, chat.run.run_id)
             return replace(event, is_bound=newest == chat.run.step)
-        case _ if run_id:
+        case ButtonPressed():
             return replace(event, run_id=run_id)
         case _:
             return event
@@ -203,7 +195,7 @@ def _collect(decision: _Decision, rules: Rules, event: Event, decided: Step) -> 
             case _:
                 for request in encode(learner.chat_id, action):
                     decision.messages.append(
-                        NewMessage(learner.chat_id, request.method, request.params, request.run_id, request.step)
+                        NewMessage(learner.chat_id, request.method, dict(request.params), request.run_id, request.step)
                     )
 
 
