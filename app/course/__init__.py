@@ -1,0 +1,1 @@
+"""Courses: the course files of the format, read into frozen values; pure."""

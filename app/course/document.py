@@ -36,7 +36,7 @@ _NATIVE: Mapping[str, Callable[[yaml.ScalarNode], Value]] = {
 _TEXT = {_YAML + name for name in ("str", "timestamp", "value", "merge")}
 _REMEDIES = {
     "mapping values are not allowed in this context": "a text with a colon needs quotes, or write it below a '|'",
-    "found character that cannot start any token": "indent with spaces, not tabs, and quote texts that begin with @ or `",
+    "found character that cannot start any token": "indent with spaces, not tabs; quote texts that begin with @ or `",
     "did not find expected key": "look for a quote that is not closed, or a line that is indented differently",
     "could not find expected ':'": "write 'key: value', and indent the lines of a longer text below a '|'",
     "expected a single document in the stream": "remove the '---' line",
@@ -129,7 +129,7 @@ def _check_depth(text: str) -> None:
 
 def _refused_syntax(error: yaml.MarkedYAMLError) -> _RefusedError:
     mark = error.problem_mark or error.context_mark
-    place = Place(mark.line + 1, (mark.column or 0) + 1) if mark and mark.line is not None else Place()
+    place = Place(mark.line + 1, mark.column + 1) if mark else Place()
     reason = " ".join(part for part in (error.problem, error.context) if part)
     remedy = next((remedy for words, remedy in _REMEDIES.items() if words in reason), "")
     return _RefusedError(place, f"is not valid YAML: {reason}", remedy)
@@ -142,7 +142,8 @@ def _refused_character(text: str, error: yaml.reader.ReaderError) -> _RefusedErr
 
 
 def _place(node: yaml.Node | yaml.Event) -> Place:
-    return Place(node.start_mark.line + 1, node.start_mark.column + 1)
+    mark = node.start_mark
+    return Place(mark.line + 1, mark.column + 1) if mark else Place()
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,8 +130,8 @@ def _quiz(start: _Start, fields: Fields) -> Quiz:
     if options and not right:
         fields.error("answers", "no answer is correct", "add 'correct: yes' to the right one")
     if len(right) > 1:
-        remedy = f"any of them scores, Telegram shows {quote(right[-1])} as right; use multi_choice for several right answers"
-        fields.warning("answers", f"{len(right)} answers are correct", remedy)
+        text = f"{len(right)} answers are correct: any of them scores, Telegram shows {quote(right[-1])} as right"
+        fields.warning("answers", text, "use multi_choice for several right answers")
     return Quiz(
         start.id, start.body, start.line,
         text=fields.required_text("text"), options=options, media=fields.media(), parse_mode=fields.parse_mode(),

@@ -102,7 +102,10 @@ def load_list(text: str, file: str) -> tuple[Listing, list[Problem]]:
 
 def load_lists(read: Read, folder: str) -> tuple[Listing, list[Problem]]:
     """Read the list of a bot's folder and its extension; the entries' paths come out as paths from the project root."""
-    file = resolve(LIST_FILE, folder)
+    try:
+        file = resolve(LIST_FILE, folder)
+    except ValueError as error:
+        return Listing(is_complete=False), [Problem(ROOT, 0, 0, "", str(error), "correct the bot's folder")]
     text = _read(read, file)
     if isinstance(text, Problem):
         return Listing(is_complete=False), [text]
@@ -125,13 +128,24 @@ def load_files(
             problems.append(source.problem("path", f"a course from the database is {NOT_YET}", severity="warning"))
             continue
         if entry.path not in files:
-            files[entry.path], found = _load_file(read, entry.path, source, parse_course)
+            files[entry.path], found = load_file(read, entry.path, source, parse_course)
             problems += found
         course = files[entry.path]
         if course is not None:
             courses[course_id] = course
             problems += _check_start(entry, course, source)
     return courses, problems
+
+
+def load_file(
+    read: Read, file: str, source: Source | None = None, parse_course: Parse = load_course
+) -> tuple[Course | None, list[Problem]]:
+    """Read a course file that the entry at ``source`` names; ``None`` when it cannot be read or has errors."""
+    text = _read(read, file, source)
+    if isinstance(text, Problem):
+        return None, [text]
+    course, problems = parse_course(text, file)
+    return None if has_errors(problems) else course, problems
 
 
 def load_courses(read: Read, folder: str) -> tuple[Courses, list[Problem]]:
@@ -256,14 +270,6 @@ def _read(read: Read, file: str, source: Source | None = None) -> str | Problem:
         if source is None:
             return Problem(file, 0, 0, "", reason, "create it or correct the bot's folder")
         return source.problem("path", f"{file} {reason}", "create it or correct the path")
-
-
-def _load_file(read: Read, file: str, source: Source, parse_course: Parse) -> tuple[Course | None, list[Problem]]:
-    text = _read(read, file, source)
-    if isinstance(text, Problem):
-        return None, [text]
-    course, problems = parse_course(text, file)
-    return None if has_errors(problems) else course, problems
 
 
 def _check_start(entry: Entry, course: Course, source: Source) -> list[Problem]:

@@ -8,7 +8,6 @@ from difflib import get_close_matches
 
 from app.errors import Problem, Severity
 
-
 _MAX_QUOTE = 60
 _MAX_WORD = 200
 

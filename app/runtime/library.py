@@ -1,0 +1,107 @@
+"""The courses of a bot, read from its folder and read again when a file changes."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+from app.course.course import Course, Courses
+from app.course.document import MAX_CHARACTERS
+from app.course.loader import ROOT, Listing, load_course, load_files, load_lists
+from app.errors import Problem
+
+_MAX_BYTES = 4 * MAX_CHARACTERS
+"""No UTF-8 file that is larger can be short enough for the loader."""
+
+_MAX_CACHED = 500
+
+_Stamp = tuple[int, int, int] | None
+"""Time, size and inode of a file; ``None`` when there is none."""
+
+# Bots of one process often share course files, and most files are unchanged when one changes.
+_load_course = lru_cache(maxsize=_MAX_CACHED)(load_course)
+
+
+class Library:
+    """The courses of the bot whose folder is ``folder`` (``""`` or ``school/``) below ``scripts``.
+
+    ``courses`` is what learners get: of a course that has errors, the last version without. ``problems`` is what was
+    wrong at the last reading, with the paths as they are on this machine. ``files`` are the files that were read or
+    missed. Reading never raises.
+    """
+
+    def __init__(self, scripts: Path, folder: str) -> None:
+        self._scripts = scripts
+        self._folder = folder
+        self._stamps: dict[str, _Stamp] = {}
+        self.courses = Courses()
+        self.problems: list[Problem] = []
+        self.reload()
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that the courses were read from, missing ones included."""
+        return [self._path(file) for file in self._stamps]
+
+    def changed(self) -> bool:
+        """Tell whether a file changed since it was read; costs one ``stat`` for each file."""
+        return any(_stamp(self._path(file)) != stamp for file, stamp in self._stamps.items())
+
+    def reload(self) -> bool:
+        """Read everything again; tell whether the courses that learners get are others now."""
+        before, self._stamps = self.courses, {}
+        listing, problems = load_lists(self._read, self._folder)
+        read, more = load_files(self._read, listing, _load_course)
+        self.courses = _merged(before, listing, read)
+        self.problems = [self._shown(problem) for problem in problems + more]
+        return self.courses != before
+
+    def _read(self, file: str) -> str:
+        self._stamps[file] = _stamp(self._path(file))
+        return read_text(self._scripts, file)
+
+    def _path(self, file: str) -> Path:
+        return path_of(self._scripts, file)
+
+    def _shown(self, problem: Problem) -> Problem:
+        return replace(problem, file=str(self._path(problem.file)))
+
+
+def path_of(scripts: Path, file: str) -> Path:
+    """Return where a file is that the loader names by its path from the project root."""
+    return scripts / file.removeprefix(ROOT)
+
+
+def read_text(scripts: Path, file: str) -> str:
+    """Read a file that the loader names.
+
+    Raises ``UnicodeDecodeError`` and ``OSError``, the latter also for what is no file, too large, or a link that leads
+    out of ``scripts``.
+    """
+    path = path_of(scripts, file)
+    if path.exists() and not path.resolve().is_relative_to(scripts.resolve()):
+        raise OSError(errno.EACCES, f"it is a link that leads out of {scripts}")
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EISDIR, "it is not a file")
+    with path.open("rb") as file_:
+        content = file_.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise OSError(errno.EFBIG, f"it has more than {_MAX_BYTES} bytes")
+    return content.decode()
+
+
+def _merged(before: Courses, listing: Listing, read: dict[str, Course]) -> Courses:
+    """Return the new courses, and the last good ones in place of what could not be read."""
+    entries = dict(listing.entries) if listing.is_complete else {**before.entries, **listing.entries}
+    good = {course_id: read.get(course_id) or before.courses.get(course_id) for course_id in entries}
+    return Courses(entries, {course_id: course for course_id, course in good.items() if course is not None})
+
+
+def _stamp(path: Path) -> _Stamp:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
