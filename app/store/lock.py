@@ -1,0 +1,102 @@
+"""One poller per bot: locks that the database gives to one connection and takes back when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import psycopg
+
+from app.store.connection import parameters_of, place_of
+from app.store.errors import store_errors
+
+PING_INTERVAL = 2.0
+"""Seconds between two questions whether the connection still lives."""
+
+PING_TIMEOUT = 8.0
+"""Seconds after which a connection without an answer is dead."""
+
+# A host that vanished from the network must lose its locks as fast as it notices the loss itself.
+_NOTICE_LOSS = "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 2"
+_ACQUIRE = "SELECT pg_try_advisory_lock(hashtextextended('flotilla:' || %(botname)s, 0))"
+_RELEASE = "SELECT pg_advisory_unlock(hashtextextended('flotilla:' || %(botname)s, 0))"
+_PING = "SELECT 1"
+
+
+class BotLocks:
+    """The bots this host may poll, held on one connection of its own.
+
+    When the connection breaks, all locks are gone at once and ``lost`` returns; the next ``acquire`` connects anew.
+    """
+
+    def __init__(self, database_url: str) -> None:
+        self._parameters = parameters_of(database_url)
+        self._place = place_of(database_url)
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._lost = asyncio.Event()
+        self._held: set[str] = set()
+        self._busy = asyncio.Lock()
+
+    @property
+    def held(self) -> frozenset[str]:
+        """The bots whose locks this host has."""
+        return frozenset(self._held)
+
+    async def acquire(self, botname: str) -> bool:
+        """Take the bot's lock unless another host has it; raises ``StoreUnavailable`` when the database is."""
+        async with self._busy:
+            if botname in self._held:
+                return True
+            with store_errors(self._place):
+                connection = self._connection or await self._connect()
+                cursor = await connection.execute(_ACQUIRE, {"botname": botname})
+                is_ours = await cursor.fetchone() == (True,)
+            if is_ours:
+                self._held.add(botname)
+            return is_ours
+
+    async def release(self, botname: str) -> None:
+        """Give the bot's lock back, so that another host can go on; one that is lost already needs nothing."""
+        async with self._busy:
+            if botname not in self._held or self._connection is None:
+                return
+            self._held.discard(botname)
+            with store_errors(self._place):
+                await self._connection.execute(_RELEASE, {"botname": botname})
+
+    async def lost(self) -> None:
+        """Wait until the connection, and every lock with it, is lost."""
+        await self._lost.wait()
+
+    async def close(self) -> None:
+        """Give all locks back."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait([self._watch])
+        if self._connection is not None:
+            await self._drop(self._connection)
+
+    async def _connect(self) -> psycopg.AsyncConnection[Any]:
+        connection = await psycopg.AsyncConnection.connect(**self._parameters, autocommit=True)
+        await connection.execute(_NOTICE_LOSS)
+        self._connection = connection
+        self._lost = asyncio.Event()
+        self._watch = asyncio.create_task(self._ping(connection), name="bot locks")
+        return connection
+
+    async def _ping(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Ask the server for a sign of life until there is none."""
+        try:
+            while True:
+                await asyncio.sleep(PING_INTERVAL)
+                async with asyncio.timeout(PING_TIMEOUT):
+                    await connection.execute(_PING)
+        except (psycopg.Error, TimeoutError):
+            await self._drop(connection)
+
+    async def _drop(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self._connection = None
+        self._held.clear()
+        self._lost.set()
+        await connection.close()

@@ -1,0 +1,124 @@
+"""What the store takes and returns: rows as frozen classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.engine.event import PollRef
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRecord:
+    """A chat as it is stored; ``state`` is ``None`` before its first turn."""
+
+    state: Json | None = None
+    is_blocked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a turn starts from.
+
+    ``fresh`` holds the update ids that no committed turn has seen, ``chats`` every chat asked for, ``polls`` those
+    polls asked for that are known, ``run_ids`` the unused ids for new runs.
+    """
+
+    fresh: frozenset[int]
+    chats: Mapping[int, ChatRecord]
+    polls: Mapping[str, PollRef]
+    run_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatState:
+    """The state of a chat after a turn; ``username`` without ``@``."""
+
+    chat_id: int
+    username: str | None
+    state: Json = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A row of ``run``; ``run_id`` comes from ``Loaded.run_ids``."""
+
+    run_id: int
+    chat_id: int
+    username: str | None
+    course_id: str
+    utm_source: str | None = None
+    utm_campaign: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationRow:
+    """A row of ``conversation`` (course-format.md, section 6.6); ``json`` is the element's snapshot as JSON text."""
+
+    chat_id: int
+    username: str | None
+    course_id: str
+    element_id: str
+    element_type: str
+    role: str
+    run_id: int
+    json: str | None = field(default=None, repr=False)
+    report: str | None = None
+    score: float | None = None
+    maxscore: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A call of a Bot API method for a chat; ``run_id`` and ``step`` say where a poll belongs."""
+
+    chat_id: int
+    method: str
+    params: Json
+    run_id: int | None = None
+    step: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxMessage:
+    """A committed message that Telegram has not accepted yet; ``outbox_id`` grows in the order of sending."""
+
+    outbox_id: int
+    chat_id: int
+    method: str
+    params: Json
+    run_id: int | None = None
+    step: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SentPoll:
+    """A poll that Telegram has accepted, bound to the run and step it was sent for."""
+
+    poll_id: str
+    chat_id: int
+    run_id: int
+    step: int
+    message_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFile:
+    """Telegram's id of the file behind a link; ``kind`` is the Bot API's field name (``photo``, ``audio``, ...)."""
+
+    url: str
+    kind: str
+    file_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadUpdate:
+    """An update that could not be applied, as Telegram sent it, and why."""
+
+    update_id: int
+    chat_id: int | None
+    raw: Json = field(repr=False)
+    error: str

@@ -1,0 +1,161 @@
+"""The statements of a running bot. Parameters named like columns of several rows are arrays, one element per row."""
+
+# Chats and updates are taken in ascending order by everyone, which is what keeps turns from deadlocking.
+
+MARK_SEEN = """
+    INSERT INTO seen_update (botname, update_id)
+    SELECT %(botname)s, update_id FROM unnest(%(update_ids)s::bigint[]) AS update_id ORDER BY update_id
+    ON CONFLICT DO NOTHING
+    RETURNING update_id
+"""
+
+CREATE_CHATS = """
+    INSERT INTO chat (botname, chat_id)
+    SELECT %(botname)s, chat_id FROM unnest(%(chat_ids)s::bigint[]) AS chat_id ORDER BY chat_id
+    ON CONFLICT DO NOTHING
+"""
+
+LOCK_CHATS = """
+    SELECT chat_id, state, is_blocked FROM chat
+    WHERE botname = %(botname)s AND chat_id = ANY (%(chat_ids)s::bigint[])
+    ORDER BY chat_id
+    FOR UPDATE
+"""
+
+FIND_POLLS = """
+    SELECT poll_id, run_id, step, message_id FROM poll
+    WHERE botname = %(botname)s AND poll_id = ANY (%(poll_ids)s::text[])
+"""
+
+NEW_RUN_IDS = """
+    SELECT nextval('run_run_id_seq')::integer FROM generate_series(1, %(count)s)
+"""
+
+NEWEST_POLL_STEP = """
+    SELECT max(step) FROM poll WHERE botname = %(botname)s AND chat_id = %(chat_id)s AND run_id = %(run_id)s
+"""
+
+BIND_PARTICIPANT = """
+    UPDATE courseparticipants SET chat_id = %(chat_id)s
+    WHERE course_id = %(course_id)s
+      AND (botname IS NULL OR botname = %(botname)s)
+      AND (chat_id = %(chat_id)s OR chat_id IS NULL AND username = %(username)s)
+"""
+
+SAVE_CHATS = """
+    UPDATE chat SET username = new.username, state = new.state, is_blocked = false, updated_at = now()
+    FROM unnest(%(chat_id)s::bigint[], %(username)s::text[], %(state)s::jsonb[]) AS new (chat_id, username, state)
+    WHERE chat.botname = %(botname)s AND chat.chat_id = new.chat_id
+"""
+
+START_RUNS = """
+    INSERT INTO run (botname, run_id, chat_id, username, course_id, utm_source, utm_campaign)
+    SELECT %(botname)s, new.* FROM unnest(
+        %(run_id)s::integer[], %(chat_id)s::bigint[], %(username)s::text[], %(course_id)s::text[],
+        %(utm_source)s::text[], %(utm_campaign)s::text[]
+    ) AS new
+"""
+
+END_RUNS = """
+    UPDATE run SET is_ended = true WHERE botname = %(botname)s AND run_id = ANY (%(run_ids)s::integer[])
+"""
+
+# The old program wrote '--empty--' for people without a username, and reports count on it.
+RECORD_ROWS = """
+    INSERT INTO conversation (
+        botname, chat_id, username, course_id, element_id, element_type, role, run_id, json, report, score, maxscore
+    )
+    SELECT %(botname)s, chat_id, coalesce(username, '--empty--'), course_id, element_id, element_type, role, run_id,
+        json, report, score, maxscore
+    FROM unnest(
+        %(chat_id)s::bigint[], %(username)s::text[], %(course_id)s::text[], %(element_id)s::text[],
+        %(element_type)s::text[], %(role)s::text[], %(run_id)s::integer[], %(json)s::text[], %(report)s::text[],
+        %(score)s::real[], %(maxscore)s::real[]
+    ) WITH ORDINALITY AS new (
+        chat_id, username, course_id, element_id, element_type, role, run_id, json, report, score, maxscore, position
+    )
+    ORDER BY position
+"""
+
+ADD_TO_OUTBOX = """
+    INSERT INTO outbox (botname, chat_id, method, params, run_id, step)
+    SELECT %(botname)s, chat_id, method, params, run_id, step
+    FROM unnest(
+        %(chat_id)s::bigint[], %(method)s::text[], %(params)s::jsonb[], %(run_id)s::integer[], %(step)s::integer[]
+    ) WITH ORDINALITY AS new (chat_id, method, params, run_id, step, position)
+    ORDER BY position
+    RETURNING outbox_id
+"""
+
+PENDING = """
+    SELECT outbox_id, chat_id, method, params, run_id, step FROM outbox
+    WHERE botname = %(botname)s AND failed_at IS NULL
+    ORDER BY outbox_id
+"""
+
+TAKE_OUT = """
+    DELETE FROM outbox WHERE botname = %(botname)s AND outbox_id = ANY (%(outbox_ids)s::bigint[])
+"""
+
+BIND_POLLS = """
+    INSERT INTO poll (botname, poll_id, chat_id, run_id, step, message_id)
+    SELECT %(botname)s, new.* FROM unnest(
+        %(poll_id)s::text[], %(chat_id)s::bigint[], %(run_id)s::integer[], %(step)s::integer[], %(message_id)s::bigint[]
+    ) AS new
+    ON CONFLICT DO NOTHING
+"""
+
+REMEMBER_FILES = """
+    INSERT INTO media_file (botname, url, kind, file_id)
+    SELECT DISTINCT ON (url) %(botname)s, url, kind, file_id
+    FROM unnest(%(url)s::text[], %(kind)s::text[], %(file_id)s::text[]) AS new (url, kind, file_id)
+    WHERE octet_length(url) <= %(longest)s
+    ORDER BY url
+    ON CONFLICT (botname, url) DO UPDATE SET kind = excluded.kind, file_id = excluded.file_id
+"""
+
+FIND_FILES = """
+    SELECT url, kind, file_id FROM media_file
+    WHERE botname = %(botname)s AND url = ANY (%(urls)s::text[])
+"""
+
+MARK_FAILED = """
+    UPDATE outbox SET failed_at = now(), error = %(error)s
+    WHERE botname = %(botname)s AND outbox_id = %(outbox_id)s
+"""
+
+REPLACE_PARAMS = """
+    UPDATE outbox SET params = %(params)s WHERE botname = %(botname)s AND outbox_id = %(outbox_id)s
+"""
+
+BLOCK_CHAT = """
+    UPDATE chat SET is_blocked = true WHERE botname = %(botname)s AND chat_id = %(chat_id)s
+"""
+
+DROP_QUEUE = """
+    DELETE FROM outbox WHERE botname = %(botname)s AND chat_id = %(chat_id)s AND failed_at IS NULL
+"""
+
+BURY = """
+    INSERT INTO dead_update (botname, update_id, chat_id, raw, error)
+    VALUES (%(botname)s, %(update_id)s, %(chat_id)s, %(raw)s::jsonb, %(error)s)
+"""
+
+FORGET_UPDATES = """
+    DELETE FROM seen_update WHERE botname = %(botname)s AND seen_at < now() - %(older_than)s::interval
+"""
+
+# The newest poll of a run stays, however old: its learner may come back and vote.
+FORGET_POLLS = """
+    DELETE FROM poll AS old USING poll AS newer
+    WHERE old.botname = %(botname)s AND old.created_at < now() - %(older_than)s::interval
+      AND newer.botname = old.botname AND newer.run_id = old.run_id AND newer.step > old.step
+"""
+
+HAS_SCHEMA = """
+    SELECT to_regclass('schema_version') IS NOT NULL
+"""
+
+APPLIED_MIGRATIONS = """
+    SELECT migration_id, oldest_app FROM schema_version ORDER BY migration_id
+"""

@@ -1,0 +1,111 @@
+"""One transaction of one bot: load, decide (not here), save."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.types.json import Jsonb
+
+from app.engine.event import PollRef
+from app.store import statement
+from app.store.rows import ChatRecord, ChatState, ConversationRow, Loaded, NewMessage, NewRun, OutboxMessage
+
+
+class Turn:
+    """One transaction of one bot: ``load``, then ``save``, which commits. Without ``save`` nothing is written."""
+
+    def __init__(self, connection: AsyncConnection, botname: str) -> None:
+        self._connection = connection
+        self._botname = botname
+
+    async def load(
+        self,
+        update_ids: Sequence[int],
+        chat_ids: Sequence[int],
+        poll_ids: Sequence[str] = (),
+        run_ids: int = 0,
+    ) -> Loaded:
+        """Mark the updates as seen, lock the chats (created if missing) and return what they hold: one round trip.
+
+        Waits for turns that hold one of the chats. Rows are taken in ascending order, so turns cannot deadlock.
+        ``run_ids`` is the number of ids wanted for new runs.
+        """
+        execute = self._connection.execute
+        scope = {"botname": self._botname}
+        async with self._connection.pipeline():
+            fresh = await execute(statement.MARK_SEEN, scope | {"update_ids": list(update_ids)})
+            await execute(statement.CREATE_CHATS, scope | {"chat_ids": list(chat_ids)})
+            chats = await execute(statement.LOCK_CHATS, scope | {"chat_ids": list(chat_ids)})
+            polls = await execute(statement.FIND_POLLS, scope | {"poll_ids": list(poll_ids)})
+            new_ids = await execute(statement.NEW_RUN_IDS, {"count": run_ids})
+        return Loaded(
+            fresh=frozenset([update_id for (update_id,) in await fresh.fetchall()]),
+            chats={chat_id: ChatRecord(*columns) for chat_id, *columns in await chats.fetchall()},
+            polls={poll_id: PollRef(*columns) for poll_id, *columns in await polls.fetchall()},
+            run_ids=tuple([run_id for (run_id,) in await new_ids.fetchall()]),
+        )
+
+    async def newest_poll_step(self, chat_id: int, run_id: int) -> int | None:
+        """Return the newest step of the run whose poll is known."""
+        parameters = {"botname": self._botname, "chat_id": chat_id, "run_id": run_id}
+        cursor = await self._connection.execute(statement.NEWEST_POLL_STEP, parameters)
+        row = await cursor.fetchone()
+        return row[0] if row else None
+
+    async def is_participant(self, course_id: str, username: str | None, chat_id: int) -> bool:
+        """Tell whether this person may take the restricted course, and bind a matching username to the person.
+
+        The username (without ``@``, exact case) counts only until its row is bound.
+        """
+        parameters = {"botname": self._botname, "course_id": course_id, "username": username, "chat_id": chat_id}
+        cursor = await self._connection.execute(statement.BIND_PARTICIPANT, parameters)
+        return cursor.rowcount > 0
+
+    async def save(
+        self,
+        *,
+        chats: Sequence[ChatState] = (),
+        runs_started: Sequence[NewRun] = (),
+        runs_ended: Sequence[int] = (),
+        rows: Sequence[ConversationRow] = (),
+        messages: Sequence[NewMessage] = (),
+    ) -> list[OutboxMessage]:
+        """Write the effect of the turn and commit: one round trip. Returns the messages in order, with their ids.
+
+        The chats are marked as not blocked: their people have just written.
+        """
+        execute = self._connection.execute
+        scope = {"botname": self._botname}
+        async with self._connection.pipeline():
+            if chats:
+                await execute(statement.SAVE_CHATS, scope | columns_of(chats))
+            if runs_started:
+                await execute(statement.START_RUNS, scope | columns_of(runs_started))
+            if runs_ended:
+                await execute(statement.END_RUNS, scope | {"run_ids": list(runs_ended)})
+            if rows:
+                await execute(statement.RECORD_ROWS, scope | columns_of(rows))
+            added = await execute(statement.ADD_TO_OUTBOX, scope | columns_of(messages)) if messages else None
+            await self._connection.commit()
+        return with_ids(messages, await added.fetchall()) if added else []
+
+
+def columns_of(rows: Sequence[Any]) -> dict[str, list[Any]]:
+    """Return the columns of equal rows, which are not empty, by name; objects become ``jsonb``."""
+    names = type(rows[0]).__slots__
+    return {name: [_adapted(value) for value in map(attrgetter(name), rows)] for name in names}
+
+
+def _adapted(value: Any) -> Any:
+    return Jsonb(value) if isinstance(value, dict) else value
+
+
+def with_ids(messages: Sequence[NewMessage], ids: Sequence[tuple[int]]) -> list[OutboxMessage]:
+    """Return the messages as they are in the outbox; ids were given in their order."""
+    return [
+        OutboxMessage(outbox_id, message.chat_id, message.method, message.params, message.run_id, message.step)
+        for (outbox_id,), message in zip(sorted(ids), messages, strict=True)
+    ]
