@@ -1,0 +1,253 @@
+"""The learners' side over HTTP, for tests and for the chat page; and the switches for tests."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from importlib.resources import files
+from typing import Any
+
+from aiohttp import web
+
+from app.sandbox.errors import ApiError, bad_request
+from app.sandbox.faults import Fault, FaultKind, Faults
+from app.sandbox.learner import Hand, transcript
+from app.sandbox.state import TOKEN, Bot, World
+
+LONGEST_WAIT = 60
+"""Seconds of one request that waits for a change."""
+Json = dict[str, Any]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+PAGE = {
+    "": ("index.html", "text/html"),
+    "app.js": ("app.js", "text/javascript"),
+    "style.css": ("style.css", "text/css"),
+}
+KINDS = ("photo", "video", "audio", "voice", "document", "animation")
+
+
+class Control:
+    """Handlers of ``/sandbox/...`` and the page."""
+
+    def __init__(self, world: World, faults: Faults) -> None:
+        self._world = world
+        self._faults = faults
+        self._actions: dict[str, Callable[[Hand, Json], Any]] = {
+            "open": lambda hand, body: None,
+            "text": lambda hand, body: hand.send_text(_string(body, "text")).id,
+            "press": lambda hand, body: hand.press(_number(body, "message_id"), _string(body, "data")).id,
+            "vote": lambda hand, body: hand.vote(_number(body, "message_id"), _numbers(body, "option_ids")),
+            "file": _send_file,
+            "block": lambda hand, body: hand.set_blocked(True),
+            "unblock": lambda hand, body: hand.set_blocked(False),
+        }
+
+    def add_routes(self, app: web.Application) -> None:
+        """Add all routes to the application."""
+        for path, (name, content_type) in PAGE.items():
+            app.router.add_get(f"/{path}", _page(name, content_type))
+        routes: list[tuple[str, str, Handler]] = [
+            ("GET", "bots", self.list_bots),
+            ("POST", "bots", self.add_bot),
+            ("GET", "bots/{bot}", self.show_bot),
+            ("POST", "bots/{bot}/revoke", self.revoke),
+            ("GET", "bots/{bot}/calls", self.list_calls),
+            ("POST", "bots/{bot}/updates", self.inject),
+            ("POST", "bots/{bot}/repeat", self.repeat),
+            ("GET", "bots/{bot}/files/{file_id}", self.show_file),
+            ("GET", "bots/{bot}/chats/{learner}", self.show_chat),
+            ("POST", "bots/{bot}/chats/{learner}/{action}", self.act),
+            ("GET", "faults", self.list_faults),
+            ("POST", "faults", self.add_fault),
+            ("DELETE", "faults", self.clear_faults),
+        ]
+        for verb, path, handler in routes:
+            app.router.add_route(verb, f"/sandbox/{path}", _answering(handler))
+
+    async def list_bots(self, request: web.Request) -> web.StreamResponse:
+        """List the bots; ``after`` (a version) and ``timeout`` wait for a change first."""
+        await self._wait(request)
+        return web.json_response(
+            {"version": self._world.changes.version, "bots": [_bot_body(bot) for bot in self._world]}
+        )
+
+    async def add_bot(self, request: web.Request) -> web.StreamResponse:
+        """Name a bot before it is first used."""
+        body = await _body(request)
+        bot = self._world.bot(_string(body, "token"))
+        bot.username, bot.title = body.get("username", bot.username), body.get("title", bot.title)
+        self._world.changes.mark()
+        return web.json_response(_bot_body(bot))
+
+    async def show_bot(self, request: web.Request) -> web.StreamResponse:
+        """Show one bot; ``after`` and ``timeout`` wait for a change first."""
+        await self._wait(request)
+        return web.json_response(_bot_body(self._bot(request)))
+
+    async def revoke(self, request: web.Request) -> web.StreamResponse:
+        """Make the bot's token worthless."""
+        bot = self._bot(request)
+        bot.revoked = True
+        bot.updates.end_polling()
+        return web.json_response({})
+
+    async def list_calls(self, request: web.Request) -> web.StreamResponse:
+        """List all calls of the bot that took effect, oldest first."""
+        return web.json_response([asdict(call) for call in self._bot(request).calls])
+
+    async def inject(self, request: web.Request) -> web.StreamResponse:
+        """Queue raw updates and return their ids."""
+        updates = (await _body(request)).get("updates")
+        if not isinstance(updates, list) or not all(isinstance(update, dict) for update in updates):
+            raise bad_request("updates must be an Array of Object")
+        queue = self._bot(request).updates
+        return web.json_response([queue.inject(update) for update in updates])
+
+    async def repeat(self, request: web.Request) -> web.StreamResponse:
+        """Deliver the last updates once more."""
+        body = await _body(request)
+        return web.json_response(self._bot(request).updates.repeat(_number(body, "count")))
+
+    async def show_file(self, request: web.Request) -> web.StreamResponse:
+        """Return an uploaded file."""
+        media = self._bot(request).files.get(request.match_info["file_id"])
+        if media is None or media.url is not None:
+            raise ApiError(404, "Not Found: there is no such uploaded file")
+        return web.Response(
+            body=media.content, headers={"Content-Type": media.mime_type, "X-Content-Type-Options": "nosniff"}
+        )
+
+    async def show_chat(self, request: web.Request) -> web.StreamResponse:
+        """Show a chat; ``after`` and ``timeout`` wait for a change first."""
+        bot = self._bot(request)
+        await self._wait(request)
+        return web.json_response(transcript(bot, bot.chat(_learner_id(request))))
+
+    async def act(self, request: web.Request) -> web.StreamResponse:
+        """Do something as a learner; ``learner`` in the body introduces them first."""
+        action = self._actions.get(request.match_info["action"])
+        if action is None:
+            raise ApiError(404, f"Not Found: learners know {', '.join(self._actions)}")
+        body = await _body(request)
+        hand = Hand(self._bot(request), _learner_id(request))
+        hand.introduce(body.get("learner") or {})
+        return web.json_response({"result": action(hand, body), "version": self._world.changes.version})
+
+    async def list_faults(self, request: web.Request) -> web.StreamResponse:
+        """List the faults that are still to happen."""
+        return web.json_response([asdict(fault) for fault in self._faults.waiting])
+
+    async def add_fault(self, request: web.Request) -> web.StreamResponse:
+        """Add a fault."""
+        body = await _body(request)
+        try:
+            fault = Fault(**(body | {"kind": FaultKind(str(body.get("kind")))}))
+        except (TypeError, ValueError) as error:
+            raise bad_request(f"wrong fault: {error}") from None
+        self._faults.waiting.append(fault)
+        return web.json_response({})
+
+    async def clear_faults(self, request: web.Request) -> web.StreamResponse:
+        """Forget all faults."""
+        self._faults.waiting.clear()
+        return web.json_response({})
+
+    def _bot(self, request: web.Request) -> Bot:
+        name = request.match_info["bot"]
+        bot = self._world.find(name)
+        if bot is None and TOKEN.fullmatch(name):
+            bot = self._world.bot(name)
+        if bot is None:
+            raise ApiError(404, f"Not Found: no bot is named {name!r}")
+        return bot
+
+    async def _wait(self, request: web.Request) -> None:
+        changes = self._world.changes
+        try:
+            after = int(request.query.get("after", "-1"))
+            timeout = min(float(request.query.get("timeout", "0")), LONGEST_WAIT)
+        except ValueError:
+            raise bad_request("after and timeout must be numbers") from None
+        await changes.until(lambda: changes.version > after, timeout)
+
+
+def _answering(handler: Handler) -> Handler:
+    """Answer errors as JSON."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except ApiError as error:
+            return web.json_response({"error": error.description}, status=error.code)
+
+    return answer
+
+
+def _page(name: str, content_type: str) -> Handler:
+    async def serve(request: web.Request) -> web.StreamResponse:
+        text = (files("app.sandbox") / "page" / name).read_text(encoding="utf-8")
+        return web.Response(text=text, content_type=content_type, headers={"Cache-Control": "no-cache"})
+
+    return serve
+
+
+def _bot_body(bot: Bot) -> Json:
+    return {
+        "id": bot.id,
+        "username": bot.username,
+        "title": bot.title,
+        "revoked": bot.revoked,
+        "pending_updates": len(bot.updates.pending) + len(bot.updates.repeated),
+        "version": bot.changes.version,
+    }
+
+
+def _send_file(hand: Hand, body: Json) -> int:
+    kind = _string(body, "kind")
+    if kind not in KINDS:
+        raise bad_request(f"kind must be one of {', '.join(KINDS)}")
+    try:
+        content = base64.b64decode(_string(body, "content"), validate=True)
+    except ValueError:
+        raise bad_request("content must be base64") from None
+    mime_type = str(body.get("mime_type", "application/octet-stream"))
+    return hand.send_file(kind, content, mime_type, str(body.get("caption", ""))).id
+
+
+async def _body(request: web.Request) -> Json:
+    try:
+        body = await request.json() if request.can_read_body else {}
+    except (ValueError, RecursionError):
+        raise bad_request("the body must be JSON") from None
+    if not isinstance(body, dict):
+        raise bad_request("the body must be a JSON object")
+    return body
+
+
+def _learner_id(request: web.Request) -> int:
+    text = request.match_info["learner"]
+    if not text.isdecimal() or not 0 < int(text) < 2**52:
+        raise bad_request(f"a learner's id is a positive number, not {text!r}")
+    return int(text)
+
+
+def _string(body: Json, name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or not value:
+        raise bad_request(f"{name} must be a text")
+    return value
+
+
+def _number(body: Json, name: str) -> int:
+    value = body.get(name)
+    if type(value) is not int:
+        raise bad_request(f"{name} must be a whole number")
+    return value
+
+
+def _numbers(body: Json, name: str) -> list[int]:
+    value = body.get(name)
+    if not isinstance(value, list) or not all(type(item) is int for item in value):
+        raise bad_request(f"{name} must be a list of whole numbers")
+    return value

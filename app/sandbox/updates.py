@@ -1,0 +1,94 @@
+"""The updates that wait for one bot."""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from app.sandbox.changes import Changes
+from app.sandbox.errors import conflict
+
+Update = dict[str, Any]
+NOT_BY_DEFAULT = frozenset({"chat_member", "message_reaction", "message_reaction_count"})
+"""Kinds a bot gets only if it asks for them."""
+FIRST_UPDATE_ID = 100_000_001
+TERMINATED = "terminated by other getUpdates request; make sure that only one bot instance is running"
+WEBHOOK_ACTIVE = "can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
+
+
+class UpdateQueue:
+    """The updates that one bot has not confirmed yet, oldest first; there is at most one request for them at a time."""
+
+    def __init__(self, changes: Changes) -> None:
+        self.pending: deque[Update] = deque()
+        self.repeated: deque[Update] = deque()
+        self.allowed: Sequence[str] = ()
+        self.webhook_active = False
+        self._changes = changes
+        self._history: list[Update] = []
+        self._next_id = FIRST_UPDATE_ID
+        self._poller: object | None = None
+
+    def push(self, kind: str, payload: Any) -> None:
+        """Queue an update of this kind, unless the bot does not want it; the payload is copied."""
+        wanted = kind in self.allowed if self.allowed else kind not in NOT_BY_DEFAULT
+        if wanted:
+            self.inject({kind: copy.deepcopy(payload)})
+
+    def inject(self, update: Update) -> int:
+        """Queue any JSON object as an update and return its id, the next one unless it brings its own."""
+        update = {"update_id": self._next_id, **update}
+        self._next_id = max(self._next_id, update["update_id"]) + 1
+        self.pending.append(update)
+        self._history.append(update)
+        self._changes.mark()
+        return int(update["update_id"])
+
+    def repeat(self, count: int) -> int:
+        """Deliver the last ``count`` updates once more, confirmed or not, and return how many there were."""
+        again = self._history[-count:] if count > 0 else []
+        self.repeated.extend(again)
+        self._changes.mark()
+        return len(again)
+
+    def confirm(self, update_id: int) -> None:
+        """Forget all updates up to this one."""
+        while self.pending and self.pending[0]["update_id"] <= update_id:
+            self.pending.popleft()
+        self._changes.mark()
+
+    def clear(self) -> None:
+        """Forget everything that waits."""
+        self.pending.clear()
+        self.repeated.clear()
+        self._changes.mark()
+
+    async def fetch(self, offset: int, limit: int, seconds: float) -> list[Update]:
+        """Answer ``getUpdates``: confirm what is below ``offset`` and wait for updates.
+
+        A negative ``offset`` keeps that many of the newest. Raises ``ApiError`` 409 in the older one of two requests.
+        """
+        if self.webhook_active:
+            raise conflict(WEBHOOK_ACTIVE)
+        me = self._poller = object()
+        self._changes.mark()
+        self._confirm_below(offset)
+        await self._changes.until(lambda: bool(self._poller is not me or self.pending or self.repeated), seconds)
+        if self._poller is not me:
+            raise conflict(WEBHOOK_ACTIVE if self.webhook_active else TERMINATED)
+        self._poller = None
+        repeated, self.repeated = list(self.repeated), deque()
+        return (repeated + list(self.pending))[:limit]
+
+    def end_polling(self) -> None:
+        """End the request that waits, because a webhook was set."""
+        self._poller = None
+        self._changes.mark()
+
+    def _confirm_below(self, offset: int) -> None:
+        if offset < 0:
+            offset = self.pending[offset]["update_id"] if len(self.pending) >= -offset else 0
+        if offset > 0:
+            self.confirm(offset - 1)

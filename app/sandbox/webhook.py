@@ -1,0 +1,122 @@
+"""Delivery of updates to a bot's webhook."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+import aiohttp
+
+if TYPE_CHECKING:
+    from app.sandbox.state import Bot
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 30.0
+"""Seconds between attempts: doubled after each failure, up to this."""
+ANSWER_TIME = 60.0
+"""Seconds a webhook has to answer."""
+SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105
+CallMethod = Callable[[str, dict[str, Any]], Awaitable[object]]
+
+
+@dataclass(slots=True)
+class Webhook:
+    """Where a bot wants its updates, and how the last delivery failed."""
+
+    url: str
+    secret: str = field(default="", repr=False)
+    max_connections: int = 40
+    last_error_date: int | None = None
+    last_error_message: str | None = None
+    is_certificate_custom: bool = False
+
+    def failed(self, message: str) -> None:
+        """Record a failed delivery."""
+        self.last_error_date, self.last_error_message = int(time.time()), message
+
+
+class WebhookDelivery:
+    """Posts a bot's updates to its webhook: those of one learner in order, those of different learners side by side."""
+
+    def __init__(self, bot: Bot, webhook: Webhook, call: CallMethod) -> None:
+        self._bot = bot
+        self._webhook = webhook
+        self._call = call
+        self._busy: dict[int, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        timeout = aiohttp.ClientTimeout(total=ANSWER_TIME)
+        async with aiohttp.ClientSession(timeout=timeout) as session, asyncio.TaskGroup() as tasks:
+            while True:
+                await self._bot.changes.until(lambda: self._next() is not None)
+                update = self._next()
+                if update is not None:
+                    lane = _learner_of(update)
+                    self._busy[lane] = tasks.create_task(self._deliver(session, lane, update))
+
+    def _next(self) -> dict[str, Any] | None:
+        """Return the first update of a learner for whom nothing is under way."""
+        if len(self._busy) >= self._webhook.max_connections:
+            return None
+        return next((update for update in self._bot.updates.pending if _learner_of(update) not in self._busy), None)
+
+    async def _deliver(self, session: aiohttp.ClientSession, lane: int, update: dict[str, Any]) -> None:
+        pause = FIRST_PAUSE
+        while not await self._attempt(session, update):
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+        if update in self._bot.updates.pending:
+            self._bot.updates.pending.remove(update)
+        del self._busy[lane]
+        self._bot.changes.mark()
+
+    async def _attempt(self, session: aiohttp.ClientSession, update: dict[str, Any]) -> bool:
+        headers = {SECRET_HEADER: self._webhook.secret} if self._webhook.secret else {}
+        try:
+            async with session.post(self._webhook.url, json=update, headers=headers) as response:
+                body = await response.read()
+                if response.ok:
+                    await self._perform(response.content_type, body)
+                    return True
+                self._webhook.failed(f"Wrong response from the webhook: {response.status} {response.reason}")
+        except TimeoutError:
+            self._webhook.failed("Read timeout expired")
+        except aiohttp.ClientError as error:
+            self._webhook.failed(f"Connection failed: {type(error).__name__}")
+        self._bot.changes.mark()
+        return False
+
+    async def _perform(self, content_type: str, body: bytes) -> None:
+        """Carry out the method call that the answer may hold; its result is never seen by anyone."""
+        values = parse_call(content_type, body)
+        if values and isinstance(method := values.pop("method", None), str):
+            await self._call(method, values)
+
+
+def parse_call(content_type: str, body: bytes) -> dict[str, Any]:
+    """Return the arguments in the body of an answer to a webhook request, empty if there is no call."""
+    try:
+        if content_type == "application/json":
+            values = json.loads(body)
+            return values if isinstance(values, dict) else {}
+        if content_type == "application/x-www-form-urlencoded":
+            return dict(parse_qsl(body.decode()))
+    except (ValueError, RecursionError):
+        pass
+    return {}
+
+
+def _learner_of(update: dict[str, Any]) -> int:
+    """Return the id of the person an update is about, 0 if there is none."""
+    for content in update.values():
+        if isinstance(content, dict):
+            person = content.get("from") or content.get("user")
+            if isinstance(person, dict) and isinstance(person.get("id"), int):
+                return int(person["id"])
+    return 0
