@@ -99,7 +99,7 @@ def check_fleet(config: Path, scripts: Path | None) -> Findings:
 
 
 def check_folder(scripts: Path) -> Findings:
-    """Check every list of courses in a folder and the folders in it; where there is none, every YAML file as a course."""
+    """Check the lists of courses in a folder and the folders in it; without any, every YAML file as a course."""
     from app.course.loader import LIST_FILE
 
     findings = Findings()
