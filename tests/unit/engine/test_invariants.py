@@ -1,0 +1,257 @@
+"""What holds for every course and whatever a learner does."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from app.course.course import Course, Courses, Entry
+from app.course.element import AnyElement, Jump, Message, MultiChoice, Question, Quiz
+from app.course.grammar import element_of
+from app.engine.action import Action, AnswerPress, EndRun, RecordRow, SendPoll, SendText, StartRun
+from app.engine.event import (
+    ButtonPressed,
+    CommandReceived,
+    ContentReceived,
+    Event,
+    Learner,
+    PollAnswered,
+    PollRef,
+    StartRequested,
+    TextReceived,
+)
+from app.engine.press import ChoicePress, needs_run_id, parse_press
+from app.engine.screen import Awaited, awaited
+from app.engine.state import Chat, from_json, to_json
+from app.engine.step import Step, step
+from app.texts import texts_for
+
+TEXTS = texts_for("ru")
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+ANNA = Learner(7)
+IDS = [f"E_{number}" for number in range(6)]
+WORDS = st.sampled_from(["да", "a_b*", "x" * 301, "[1](2", "12"])
+
+
+# --- courses --------------------------------------------------------------------------------------------------------
+
+
+def choices(targets: list[str]) -> st.SearchStrategy[list[dict[str, str]]]:
+    goto = st.builds(dict, text=WORDS, goto=st.sampled_from(targets)) if targets else st.nothing()
+    return st.lists(st.builds(dict, text=WORDS) | goto, min_size=1, max_size=3)
+
+
+ANSWERS = st.lists(
+    st.fixed_dictionaries({"text": WORDS}, optional={"correct": st.booleans(), "feedback": WORDS}),
+    min_size=2,
+    max_size=4,
+)
+VERDICTS = {f"feedback_{verdict}": WORDS for verdict in ("correct", "partial", "incorrect")}
+
+
+def bodies(targets: list[str]) -> st.SearchStrategy[dict[str, Any]]:
+    """Return elements that every version can run; their choices lead to ``targets``."""
+    kinds: dict[str, dict[str, Any]] = {
+        "message": {"optional": {"button": WORDS, "media": st.just(["https://example.org/a.jpg"])}},
+        "audio": {"optional": {"link_preview": st.booleans()}, "media": st.just(["https://example.org/a.mp3"])},
+        "input": {
+            "optional": {
+                "correct_answer": WORDS,
+                "input_type": st.sampled_from(["text", "sequence"]),
+                "feedback_correct": WORDS,
+                "feedback_incorrect": WORDS,
+            }
+        },
+        "quiz": {"answers": ANSWERS},
+        "question": {"answers": ANSWERS},
+        "multi_choice": {"answers": ANSWERS, "optional": VERDICTS},
+        "jump": {"options": choices(targets)},
+        "section": {"title": WORDS},
+    }
+    return st.one_of(
+        st.fixed_dictionaries(
+            {"type": st.just(kind), "text": WORDS, **{key: of for key, of in fields.items() if key != "optional"}},
+            optional=fields.get("optional", {}),
+        )
+        for kind, fields in kinds.items()
+    )
+
+
+def course_of(elements: dict[str, dict[str, Any]]) -> Course:
+    read = {element_id: element_of(element_id, body) for element_id, body in elements.items()}
+    return Course({element_id: element for element_id, element in read.items() if element is not None})
+
+
+OTHER_BODIES = st.sampled_from([{"type": "end"}, {"type": "end", "text": "Bye"}, {"type": "dialog", "text": "?"}])
+ANY_COURSE = st.dictionaries(st.sampled_from(IDS), bodies([*IDS, "Gone"]) | OTHER_BODIES, max_size=6).map(course_of)
+
+
+@st.composite
+def straight_courses(draw: st.DrawFn) -> Course:
+    """Courses without ways back or to nowhere."""
+    return course_of({element_id: draw(bodies(IDS[place + 1 :])) for place, element_id in enumerate(IDS)})
+
+
+def listed(courses: dict[str, Course]) -> Courses:
+    return Courses({name: Entry(name, f"{name}.yml") for name in ("default", "spring")}, courses)
+
+
+ALL_COURSES = st.dictionaries(st.sampled_from(["default", "spring"]), ANY_COURSE, max_size=2).map(listed)
+
+
+# --- a learner who does anything ------------------------------------------------------------------------------------
+
+
+class Learning(RuleBasedStateMachine):
+    """One chat: its state, the run table it implies, and all buttons and polls that were ever sent to it."""
+
+    @initialize(courses=ALL_COURSES)
+    def begin(self, courses: Courses) -> None:
+        self.courses, self.chat = courses, Chat()
+        self.runs: set[int] = set()
+        self.open_runs: set[int] = set()
+        self.buttons: list[str] = []
+        self.polls: list[SendPoll] = []
+
+    @rule(courses=ALL_COURSES)
+    def author_edits(self, courses: Courses) -> None:
+        self.courses = courses
+
+    @rule(payload=st.sampled_from(["", "spring", "autumn", "utmsIIx"]))
+    def starts(self, payload: str) -> None:
+        self.happens(StartRequested(ANNA, AT, payload, self.fresh_run_id()))
+
+    @rule(word=WORDS)
+    def writes(self, word: str) -> None:
+        self.happens(TextReceived(ANNA, AT, word))
+
+    @rule(event=st.sampled_from([ContentReceived(ANNA, AT, "voice"), CommandReceived(ANNA, AT, "help", "")]))
+    def sends_something_else(self, event: Event) -> None:
+        self.happens(event)
+
+    @precondition(lambda self: self.buttons)
+    @rule(data=st.data())
+    def presses_a_button(self, data: st.DataObject) -> None:
+        self.presses(data.draw(st.sampled_from(self.buttons[-4:]) | st.sampled_from(self.buttons)))
+
+    @rule(data=st.sampled_from(["got_it", "c:1:1:0", "r:1:1", "s:1:1", "c:1:1:99", ""]))
+    def presses(self, data: str) -> None:
+        event = ButtonPressed(ANNA, AT, "cb", data, 1)
+        if needs_run_id(event):
+            event = ButtonPressed(ANNA, AT, "cb", data, 1, self.fresh_run_id())
+        self.happens(event)
+
+    @precondition(lambda self: self.polls)
+    @rule(data=st.data(), option_ids=st.lists(st.integers(0, 4), max_size=3, unique=True))
+    def votes(self, data: st.DataObject, option_ids: list[int]) -> None:
+        poll = data.draw(st.just(self.polls[-1]) | st.sampled_from(self.polls))
+        ref = PollRef(poll.run_id, poll.step, 1)
+        self.happens(PollAnswered(ANNA, AT, "poll", tuple(option_ids), ref, is_bound=True))
+
+    @rule(option_ids=st.lists(st.integers(0, 4), max_size=3, unique=True), is_bound=st.booleans())
+    def votes_in_an_unknown_poll(self, option_ids: list[int], is_bound: bool) -> None:
+        self.happens(PollAnswered(ANNA, AT, "poll", tuple(option_ids), is_bound=is_bound))
+
+    def fresh_run_id(self) -> int:
+        return max(self.runs, default=0) + 1
+
+    def happens(self, event: Event) -> None:
+        before = self.chat
+        after = step(self.courses, before, event, TEXTS)
+        self.chat = from_json(json.loads(json.dumps(to_json(after.chat))))
+        assert self.chat == after.chat
+        assert_presses_are_answered(event, after.actions)
+        assert_stale_events_change_nothing(event, before, after)
+        assert_steps_increase(before, after)
+        self.keep_the_run_table(after)
+        self.see(after.actions)
+
+    def keep_the_run_table(self, after: Step) -> None:
+        for action in after.actions:
+            match action:
+                case StartRun():
+                    assert action.run_id not in self.runs
+                    self.runs.add(action.run_id)
+                    self.open_runs.add(action.run_id)
+                case EndRun():
+                    self.open_runs.remove(action.run_id)
+                case RecordRow():
+                    assert action.run_id in self.runs
+                case _:
+                    pass
+        assert self.open_runs == {run.run_id for run in after.chat.runs.values() if not run.is_ended}
+
+    def see(self, actions: tuple[Action, ...]) -> None:
+        self.polls += [action for action in actions if isinstance(action, SendPoll)]
+        for action in actions:
+            if isinstance(action, SendText):
+                self.buttons += [button.data for button in action.buttons]
+        assert max((len(data) for data in self.buttons), default=0) <= 64
+
+
+def assert_presses_are_answered(event: Event, actions: tuple[Action, ...]) -> None:
+    answers = [action for action in actions if isinstance(action, AnswerPress)]
+    assert len(answers) == isinstance(event, ButtonPressed)
+    assert actions or isinstance(event, PollAnswered)
+
+
+def assert_stale_events_change_nothing(event: Event, before: Chat, after: Step) -> None:
+    run = before.run
+    on_screen = (run.run_id, run.step) if run is not None and not run.is_ended else None
+    match event:
+        case PollAnswered(poll=PollRef() as poll) if (poll.run_id, poll.step) != on_screen:
+            assert after == Step(before)
+        case ButtonPressed(data=data):
+            press = parse_press(data)
+            if press is None or (isinstance(press, ChoicePress) and (press.run_id, press.step) != on_screen):
+                assert after == Step(before, (AnswerPress("cb", TEXTS.stale_button),))
+        case _:
+            pass
+
+
+def assert_steps_increase(before: Chat, after: Step) -> None:
+    earlier = {run.run_id: run.step for run in before.runs.values()}
+    later = {run.run_id: run.step for run in after.chat.runs.values()}
+    assert all(later[run_id] >= step for run_id, step in earlier.items() if run_id in later)
+    polls = [(action.run_id, action.step) for action in after.actions if isinstance(action, SendPoll)]
+    assert all(earlier.get(run_id, 0) < step <= later[run_id] for run_id, step in polls)
+
+
+TestLearning = Learning.TestCase
+TestLearning.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+# --- a learner who does what is asked -------------------------------------------------------------------------------
+
+
+def expected_event(element: AnyElement, run_id: int, step: int, pick: int) -> Event:
+    match element:
+        case Message() | Jump():
+            data = ChoicePress(run_id, step, pick % len(element.choices)).data
+            return ButtonPressed(ANNA, AT, "cb", data, 1)
+        case Quiz() | Question() | MultiChoice():
+            return PollAnswered(
+                ANNA, AT, "poll", (pick % len(element.options),), PollRef(run_id, step, 1), is_bound=True
+            )
+        case _:
+            return TextReceived(ANNA, AT, "да")
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(straight_courses(), st.lists(st.integers(0, 11), min_size=len(IDS), max_size=len(IDS)))
+def test_a_learner_who_does_what_is_asked_finishes(course: Course, picks: list[int]) -> None:
+    courses = listed({"default": course})
+    chat = step(courses, Chat(), StartRequested(ANNA, AT, "", 1), TEXTS).chat
+    for pick in picks:
+        run = chat.run
+        assert run is not None
+        if run.is_ended:
+            break
+        element = course.elements[run.element_id]
+        assert awaited(element) is not Awaited.NOTHING
+        chat = step(courses, chat, expected_event(element, run.run_id, run.step, pick), TEXTS).chat
+    assert chat.run is not None
+    assert chat.run.is_ended
