@@ -36,6 +36,14 @@ REMEDIES = (
 )
 """What PostgreSQL or libpq say, and what to do; the first match counts."""
 
+# A host that stops in mid-turn, or vanishes from the network, must not keep its locks for longer than that either.
+SESSION = """
+    SET tcp_keepalives_idle = 5;
+    SET tcp_keepalives_interval = 2;
+    SET tcp_keepalives_count = 2;
+    SET idle_in_transaction_session_timeout = '30s'
+"""
+
 PAUSE = 1.0
 """Seconds between two attempts."""
 
@@ -59,7 +67,7 @@ def place_of(database_url: str) -> str:
     """Return how messages call the database: its name, host and user, never the password."""
     parameters = parameters_of(database_url)
     user = parameters.get("user", "")
-    name = parameters.get("dbname", user)
+    name = parameters.get("dbname") or user
     host = parameters.get("host") or parameters.get("hostaddr") or "localhost"
     return f"database {name!r} at {host!r} (user {user!r})"
 
@@ -82,7 +90,7 @@ async def wait_until_ready(database_url: str, timeout: float, notify: Notify) ->
 async def _refusal(parameters: dict[str, Any]) -> str | None:
     try:
         connection = await psycopg.AsyncConnection.connect(**parameters)
-    except psycopg.OperationalError as error:
+    except psycopg.Error as error:
         return reason_of(error)
     await connection.close()
     return None

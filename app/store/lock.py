@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 
-from app.store.connection import parameters_of, place_of
+from app.store.connection import SESSION, parameters_of, place_of
 from app.store.errors import store_errors
 
 PING_INTERVAL = 2.0
@@ -16,8 +16,6 @@ PING_INTERVAL = 2.0
 PING_TIMEOUT = 8.0
 """Seconds after which a connection without an answer is dead."""
 
-# A host that vanished from the network must lose its locks as fast as it notices the loss itself.
-_NOTICE_LOSS = "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 2"
 _ACQUIRE = "SELECT pg_try_advisory_lock(hashtextextended('flotilla:' || %(botname)s, 0))"
 _RELEASE = "SELECT pg_advisory_unlock(hashtextextended('flotilla:' || %(botname)s, 0))"
 _PING = "SELECT 1"
@@ -48,10 +46,8 @@ class BotLocks:
         async with self._busy:
             if botname in self._held:
                 return True
-            with store_errors(self._place):
-                connection = self._connection or await self._connect()
-                cursor = await connection.execute(_ACQUIRE, {"botname": botname})
-                is_ours = await cursor.fetchone() == (True,)
+            cursor = await self._ask(_ACQUIRE, botname)
+            is_ours = await cursor.fetchone() == (True,)
             if is_ours:
                 self._held.add(botname)
             return is_ours
@@ -62,8 +58,7 @@ class BotLocks:
             if botname not in self._held or self._connection is None:
                 return
             self._held.discard(botname)
-            with store_errors(self._place):
-                await self._connection.execute(_RELEASE, {"botname": botname})
+            await self._ask(_RELEASE, botname)
 
     async def lost(self) -> None:
         """Wait until the connection, and every lock with it, is lost."""
@@ -77,11 +72,20 @@ class BotLocks:
         if self._connection is not None:
             await self._drop(self._connection)
 
+    async def _ask(self, query: LiteralString, botname: str) -> psycopg.AsyncCursor[Any]:
+        with store_errors(self._place):
+            connection = self._connection or await self._connect()
+            try:
+                return await connection.execute(query, {"botname": botname})
+            except psycopg.OperationalError:
+                await self._drop(connection)
+                raise
+
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
         connection = await psycopg.AsyncConnection.connect(**self._parameters, autocommit=True)
-        await connection.execute(_NOTICE_LOSS)
+        await connection.execute(SESSION)
         self._connection = connection
-        self._lost = asyncio.Event()
+        self._lost.clear()
         self._watch = asyncio.create_task(self._ping(connection), name="bot locks")
         return connection
 
@@ -96,7 +100,8 @@ class BotLocks:
             await self._drop(connection)
 
     async def _drop(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        self._connection = None
-        self._held.clear()
-        self._lost.set()
         await connection.close()
+        if connection is self._connection:
+            self._connection = None
+            self._held.clear()
+            self._lost.set()

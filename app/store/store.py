@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb, set_json_dumps
 from psycopg_pool import AsyncConnectionPool
 
 from app.store import statement
-from app.store.connection import parameters_of, place_of
+from app.store.connection import SESSION, parameters_of, place_of
 from app.store.errors import StoreUnavailable, store_errors
 from app.store.rows import DeadUpdate, Json, MediaFile, NewMessage, OutboxMessage, SentPoll
 from app.store.schema import AppliedMigration, SchemaMismatch, require_known
@@ -179,6 +179,8 @@ class Store:
 
 async def _configure(connection: AsyncConnection) -> None:
     set_json_dumps(encode, connection)
+    await connection.execute(SESSION, prepare=False)
+    await connection.commit()
 
 
 def _storable(text: str) -> str:
