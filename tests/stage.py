@@ -1,0 +1,109 @@
+"""A stage for tests: a sandbox, a database and hosts in this process, and a learner who plays courses by script."""
+
+from __future__ import annotations
+
+import asyncio
+import textwrap
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from app.config.settings import BotSettings, HostSettings
+from app.config.tokens import sandbox_token
+from app.runtime.host import Host
+from app.sandbox.client import LearnerClient, Message, SandboxClient, Transcript
+
+
+class Stage:
+    """Runs hosts against one sandbox and one database; ``scripts`` is an empty folder for courses."""
+
+    def __init__(self, sandbox_url: str, client: SandboxClient, database_url: str, scripts: Path) -> None:
+        self.sandbox_url = sandbox_url
+        self.client = client
+        self.database_url = database_url
+        self.scripts = scripts
+        self._running: dict[Host, asyncio.Task[None]] = {}
+
+    def write(self, file: str, text: str) -> None:
+        """Write a file below ``scripts``; the text may be indented."""
+        path = self.scripts / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
+
+    def course(self, text: str, folder: str = "") -> None:
+        """Make this the default course of a folder."""
+        self.write(f"{folder}courses.yml", "default: {path: course.yml}")
+        self.write(f"{folder}course.yml", text)
+
+    def bot(self, name: str = "bot", folder: str = "", **more: object) -> BotSettings:
+        """Return the settings of a bot with the sandbox token of its name."""
+        return BotSettings(name=name, bot_name=name, token=sandbox_token(name), folder=folder, language="en", **more)  # type: ignore[arg-type]
+
+    def settings(self, *bots: BotSettings) -> HostSettings:
+        """Return the settings of a host with these bots, by default one."""
+        return HostSettings(bots or (self.bot(),), self.database_url, self.sandbox_url, self.scripts)
+
+    def start(self, *bots: BotSettings) -> Host:
+        """Start a host with these bots, by default one."""
+        host = Host(self.settings(*bots))
+        self._running[host] = asyncio.create_task(host.run())
+        return host
+
+    async def stop(self, host: Host) -> None:
+        """Stop a host as SIGTERM does."""
+        host.stop()
+        await self._running.pop(host)
+
+    async def kill(self, host: Host) -> None:
+        """End a host without any farewell."""
+        task = self._running.pop(host)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def ended(self, host: Host) -> None:
+        """Wait until a host ends by itself, and raise what it raises."""
+        await self._running.pop(host)
+
+    async def close(self) -> None:
+        """Stop all hosts."""
+        for host in list(self._running):
+            await self.stop(host)
+
+    def learner(self, bot: str = "bot", learner_id: int = 7, **profile: str) -> LearnerClient:
+        """Return a learner of a bot; their username is ``learnerN`` unless given."""
+        return self.client.learner(sandbox_token(bot), learner_id, **{"username": f"learner{learner_id}", **profile})
+
+
+async def play(
+    learner: LearnerClient, until: Callable[[Transcript], bool], answers: Mapping[str, str] | None = None
+) -> Transcript:
+    """Go through a course until the chat fulfils a condition: press the first button, vote for the first option.
+
+    ``answers`` maps a part of a question to what is typed in reply to it.
+    """
+    done: set[int] = set()
+    while True:
+        chat = await learner.wait_for(lambda chat: until(chat) or _task(chat, done, answers or {}) is not None)
+        task = _task(chat, done, answers or {})
+        if until(chat) or task is None:
+            return chat
+        done.add(task.id)
+        if task.buttons:
+            await learner.press(task)
+        elif task.poll:
+            await learner.vote(task, 0)
+        else:
+            await learner.send(next(answer for part, answer in (answers or {}).items() if part in task.text))
+
+
+def _task(chat: Transcript, done: set[int], answers: Mapping[str, str]) -> Message | None:
+    last = chat.last
+    if last is None or last.id in done:
+        return None
+    is_open = last.poll is not None and last.poll.vote is None and not last.poll.is_closed
+    is_asked = any(part in last.text for part in answers)
+    return last if last.buttons or is_open or is_asked else None
+
+
+def said(text: str) -> Callable[[Transcript], bool]:
+    """Return the condition that the bot's last message contains a text."""
+    return lambda chat: chat.last is not None and text in chat.last.text
