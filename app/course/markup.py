@@ -7,6 +7,7 @@ whose wording the errors carry. A text is read into tokens (visible characters, 
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -367,6 +368,19 @@ class _Assembly:
         self.entities.append(entity)
 
 
+def _escaped(plain: str, parse_mode: ParseMode | None) -> str:
+    """Return markup that shows this text as it is."""
+    match parse_mode:
+        case None:
+            return plain
+        case ParseMode.MARKDOWN:
+            return re.sub(r"[_*`\[]", r"\\\g<0>", plain)
+        case ParseMode.HTML:
+            return html.escape(plain, quote=False)
+        case _:
+            assert_never(parse_mode)
+
+
 _BORDERS = [re.compile(r"\n\s*\n"), re.compile(r"\n"), re.compile(r"(?<=[.!?…])\s+"), re.compile(r"\s+")]
 """Where a part may end, best first."""
 
@@ -380,12 +394,13 @@ class _Splitter:
         self.tokens = tokens
         self.places = [index for index, token in enumerate(tokens) if isinstance(token, _Char)]
         self.plain = "".join(token.visible for token in tokens if isinstance(token, _Char))
+        self.end = len(self.plain.rstrip())
         self.units = list(accumulate(map(utf16_length, self.plain), initial=0))
         self.open = self._open_entities()
 
     def parts(self) -> Iterator[str]:
         start = 0
-        while start < len(self.plain):
+        while start < self.end:
             if self.plain[start].isspace():
                 start += 1
                 continue
@@ -393,7 +408,12 @@ class _Splitter:
             yield text
 
     def _valid_cuts(self, start: int) -> Iterator[tuple[int, str]]:
-        """Yield ends of the part that begins at ``start``, best first, with its text, if that shows what it should."""
+        """Yield ends of the part that begins at ``start``, best first, with its text; at least one.
+
+        A text that would not show what it should is no choice; should all be such (backticks cut off from the rest of
+        a block of code), the part goes without formatting.
+        """
+        end = start
         for end in self._cuts(start):
             visible = self.plain[start:end].rstrip()
             text = self._write(start, start + len(visible))
@@ -402,13 +422,14 @@ class _Splitter:
                     yield end, text
             except MarkupError:
                 continue
+        yield end, _escaped(self.plain[start:end], self.parse_mode)
 
     def _cuts(self, start: int) -> Iterator[int]:
         furthest = start
-        while furthest < len(self.plain) and self.units[furthest + 1] - self.units[start] <= self.limit:
+        while furthest < self.end and self.units[furthest + 1] - self.units[start] <= self.limit:
             furthest += 1
-        if furthest == len(self.plain) or not self.plain[start:].rstrip()[furthest - start :]:
-            yield len(self.plain)
+        if furthest == self.end:
+            yield furthest
         for border in _BORDERS:
             matches = list(border.finditer(self.plain, start + 1, furthest + 1))
             if matches:
@@ -418,15 +439,15 @@ class _Splitter:
     def _open_entities(self) -> list[tuple[_Open, ...]]:
         """Return, for each visible character, the entities it is in."""
         result = []
-        stack: list[_Open] = []
+        stack: tuple[_Open, ...] = ()
         for token in self.tokens:
             match token:
                 case _Char():
-                    result.append(tuple(stack))
+                    result.append(stack)
                 case _Open():
-                    stack.append(token)
+                    stack = (*stack, token)
                 case _Close():
-                    stack.pop()
+                    stack = stack[:-1]
         return result
 
     def _write(self, start: int, end: int) -> str:

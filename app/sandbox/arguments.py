@@ -67,7 +67,7 @@ class Arguments:
         return value
 
     def json(self, name: str, complaint: str) -> Any:
-        """Return a JSON value, decoded if it came as text, ``None`` when absent; refuse other texts with the complaint."""
+        """Return a JSON value, decoded if it is a text, ``None`` when absent; refuse other text with ``complaint``."""
         value = self.values.get(name)
         if not isinstance(value, str):
             return value
