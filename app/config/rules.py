@@ -25,6 +25,11 @@ RESERVED_NAMES = frozenset(
 )
 """Services of the compose file that are not bots."""
 
+_SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+MEMORY_MINIMUM = 32 * 1024**2
+"""Bytes without which no bot starts."""
+
 WEBHOOK_PORTS = (443, 80, 88, 8443)
 """The ports that Telegram calls (https://core.telegram.org/bots/api#setwebhook)."""
 
@@ -91,8 +96,13 @@ def _value(text: str, info: ValidationInfo) -> str | None:
         raise wrong(str(error), error.remedy) from None
 
 
+def is_service_name(name: str) -> bool:
+    """Whether a bot can be called so."""
+    return bool(_SERVICE_NAME.fullmatch(name)) and name not in RESERVED_NAMES
+
+
 def _service_name(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", value):
+    if not _SERVICE_NAME.fullmatch(value):
         raise wrong(
             f"{shown(value)} cannot be the name of a service",
             "use up to 63 letters a-z, digits, '.', '_', '-', beginning with a letter or digit",
@@ -145,7 +155,7 @@ def _token(value: str, info: ValidationInfo) -> str:
 def _folder(value: str, info: ValidationInfo) -> str:
     around = _around(info)
     name = "/".join(part for part in value.split("/") if part not in ("", "."))
-    if value.startswith("/") or ".." in name.split("/") or "\\" in value or "\0" in value:
+    if value.startswith("/") or ".." in name.split("/") or "\\" in value or not value.isprintable():
         raise wrong(f"{shown(value)} is outside scripts/", "name a folder inside scripts/")
     courses = around.scripts / name / "courses.yml"
     if not courses.resolve().is_relative_to(around.scripts.resolve()):
@@ -174,7 +184,11 @@ def _https_url(value: str, info: ValidationInfo) -> str:
         port = parts.port or (80 if parts.scheme == "http" else 443)
     except ValueError:
         raise wrong(f"{shown(url)} is not a URL", "write https://HOST or https://HOST:PORT") from None
-    if parts.scheme not in (("https",) if _around(info).official else ("https", "http")) or not parts.hostname:
+    if (
+        not value.isprintable()
+        or parts.scheme not in (("https",) if _around(info).official else ("https", "http"))
+        or not parts.hostname
+    ):
         raise wrong(f"{shown(url)} is not an https:// URL", "Telegram calls webhooks by https only")
     if port not in WEBHOOK_PORTS:
         raise wrong(f"port {port} is not one that Telegram calls", "use 443, 80, 88 or 8443")
@@ -223,16 +237,22 @@ def _image(value: str) -> str:
     return value
 
 
+def memory_bytes(size: str) -> int | None:
+    """Return how many bytes a size like ``160m`` means, None if it is not a size."""
+    match = re.fullmatch(r"([0-9]{1,15})([bkmg]?)b?", size)
+    return int(match[1]) * 1024 ** "bkmg".index(match[2] or "b") if match else None
+
+
 def _memory(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | str):
         return value
-    text = str(value).lower()
-    match = re.fullmatch(r"([0-9]+)([bkmg]?)b?", text)
-    if not match:
+    size = str(value).lower()
+    count = memory_bytes(size)
+    if count is None:
         raise wrong(f"{shown(value)} is not a memory size", "write it like 160m or 1g")
-    if int(match[1]) * 1024 ** "bkmg".index(match[2] or "b") < 32 * 1024**2:
+    if count < MEMORY_MINIMUM:
         raise wrong(f"{shown(value)} is too little memory for a bot", "give it at least 32m; 160m is usual")
-    return text
+    return size
 
 
 def _variables(value: Any) -> Any:
@@ -244,7 +264,7 @@ def _variables(value: Any) -> Any:
 
 def _inside(value: str, info: ValidationInfo) -> str:
     folder = _around(info).folder
-    if not value or not (folder / value).resolve().is_relative_to(folder.resolve()):
+    if not value or not value.isprintable() or not (folder / value).resolve().is_relative_to(folder.resolve()):
         raise wrong(f"{shown(value)} is outside the folder of the config", "write a path inside it")
     return value
 

@@ -1,0 +1,1 @@
+"""Deployment files: pure functions from a fleet to text."""

@@ -1,0 +1,85 @@
+"""The proxy in front of the bots that Telegram calls: Caddy, with the routes that exist and no others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from app.config.fleet import Fleet
+from app.config.template import TemplateError, resolve
+
+BOT_PORT = 8080
+"""Where the host of a bot with ``mode: webhook`` listens."""
+
+CERTIFICATE = "/etc/caddy/certificate.pem"
+KEY = "/etc/caddy/certificate.key"
+
+_URL = re.compile(r"(?P<site>https?://[^/]+|\$\{[^}]*\}[^/]*)(?P<path>/.*)?")
+
+_HEAD = """\
+{
+	admin off
+}
+"""
+
+_SITE = """
+%(site)s {
+%(certificate)s\
+	request_body {
+		max_size 1MB
+	}
+%(routes)s\
+	respond 404
+}
+"""
+
+_ROUTE = """\
+	handle %(path)s {
+		reverse_proxy %(service)s:%(port)d
+	}
+"""
+
+
+def routes(fleet: Fleet) -> dict[str, dict[str, str]]:
+    """List what the proxy serves: per site (``https://bots.example.org``, or a reference) its paths and services."""
+    sites: dict[str, dict[str, str]] = {}
+    for bot in fleet.bots:
+        url = fleet.webhook_url(bot)
+        if url is not None:
+            site, path = _split(url)
+            sites.setdefault(site, {})[path] = bot.service
+    return sites
+
+
+def caddyfile(fleet: Fleet) -> str:
+    """Write Caddy's configuration; references to variables stay in it."""
+    own = fleet.webhook is not None and fleet.webhook.ssl_cert_path is not None
+    certificate = f"\ttls {CERTIFICATE} {KEY}\n" if own else ""
+    return _HEAD + "".join(_site(site, paths, certificate) for site, paths in routes(fleet).items())
+
+
+def ports(fleet: Fleet) -> list[int]:
+    """List the ports that the proxy publishes: those of the sites, and 80 where it obtains certificates itself."""
+    found = {_port(site, fleet.environ) for site in routes(fleet)}
+    own = fleet.webhook is not None and fleet.webhook.ssl_cert_path is not None
+    return sorted(found if own else found | {80})
+
+
+def _site(site: str, paths: Mapping[str, str], certificate: str) -> str:
+    lines = (_ROUTE % {"path": path, "service": service, "port": BOT_PORT} for path, service in paths.items())
+    return _SITE % {"site": site, "certificate": certificate, "routes": "".join(lines)}
+
+
+def _split(url: str) -> tuple[str, str]:
+    """Split a webhook's address into site and path; a reference at its beginning stands for the site."""
+    match = _URL.fullmatch(url)
+    return (match["site"], match["path"] or "/") if match else (url, "/")
+
+
+def _port(site: str, environ: Mapping[str, str]) -> int:
+    try:
+        parts = urlsplit(resolve(site, environ))
+    except TemplateError:
+        return 443
+    return parts.port or (80 if parts.scheme == "http" else 443)
