@@ -10,7 +10,7 @@ from typing import Any
 
 from app.course.course import Courses
 from app.engine.action import AnswerPress, EndRun, RecordRow, StartRun
-from app.engine.event import ButtonPressed, Event, PollAnswered, StartRequested
+from app.engine.event import ButtonPressed, Event, PollAnswered, PollRef, StartRequested
 from app.engine.payload import requested_course
 from app.engine.press import needs_run_id
 from app.engine.state import Chat, from_json, to_json
@@ -167,15 +167,21 @@ async def _complete(turn: Turn, rules: Rules, loaded: Loaded, chat: Chat, event:
             )
             return replace(event, run_id=run_id, is_participant=may_start)
         case PollAnswered():
-            poll = loaded.polls.get(event.poll_id)
-            if poll is not None or chat.run is None:
-                return replace(event, poll=poll)
-            newest = await turn.newest_poll_step(event.learner.chat_id, chat.run.run_id)
-            return replace(event, is_bound=newest == chat.run.step)
+            return await _bound(turn, chat, event, loaded.polls.get(event.poll_id))
         case ButtonPressed():
             return replace(event, run_id=run_id)
         case _:
             return event
+
+
+async def _bound(turn: Turn, chat: Chat, event: PollAnswered, poll: PollRef | None) -> PollAnswered:
+    """Return the vote with where its poll belongs. A quick vote may come before its poll is settled, or meanwhile."""
+    if poll is not None or chat.run is None:
+        return replace(event, poll=poll)
+    poll_id, newest = await turn.newest_poll(event.learner.chat_id, chat.run.run_id) or ("", None)
+    if newest is None or poll_id == event.poll_id:
+        return replace(event, poll=newest)
+    return replace(event, is_bound=newest.step == chat.run.step)
 
 
 def _collect(decision: _Decision, rules: Rules, event: Event, decided: Step) -> None:

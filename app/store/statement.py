@@ -1,5 +1,10 @@
 """The statements of a running bot. Parameters named like columns of several rows are arrays, one element per row."""
 
+# psycopg's own BEGIN costs a round trip; these travel with the rest.
+BEGIN = "BEGIN"
+
+COMMIT = "COMMIT"
+
 # Chats and updates are taken in ascending order by everyone, which is what keeps turns from deadlocking.
 
 MARK_SEEN = """
@@ -31,8 +36,10 @@ NEW_RUN_IDS = """
     SELECT nextval('run_run_id_seq')::integer FROM generate_series(1, %(count)s)
 """
 
-NEWEST_POLL_STEP = """
-    SELECT max(step) FROM poll WHERE botname = %(botname)s AND chat_id = %(chat_id)s AND run_id = %(run_id)s
+NEWEST_POLL = """
+    SELECT poll_id, run_id, step, message_id FROM poll
+    WHERE botname = %(botname)s AND chat_id = %(chat_id)s AND run_id = %(run_id)s
+    ORDER BY step DESC, message_id DESC LIMIT 1
 """
 
 BIND_PARTICIPANT = """

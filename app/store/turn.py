@@ -36,6 +36,7 @@ class Turn:
         execute = self._connection.execute
         scope = {"botname": self._botname}
         async with self._connection.pipeline():
+            await execute(statement.BEGIN)
             fresh = await execute(statement.MARK_SEEN, scope | {"update_ids": list(update_ids)})
             await execute(statement.CREATE_CHATS, scope | {"chat_ids": list(chat_ids)})
             chats = await execute(statement.LOCK_CHATS, scope | {"chat_ids": list(chat_ids)})
@@ -48,12 +49,12 @@ class Turn:
             run_ids=tuple([run_id for (run_id,) in await new_ids.fetchall()]),
         )
 
-    async def newest_poll_step(self, chat_id: int, run_id: int) -> int | None:
-        """Return the newest step of the run whose poll is known."""
+    async def newest_poll(self, chat_id: int, run_id: int) -> tuple[str, PollRef] | None:
+        """Return the id and the place of the run's newest poll that is known by now."""
         parameters = {"botname": self._botname, "chat_id": chat_id, "run_id": run_id}
-        cursor = await self._connection.execute(statement.NEWEST_POLL_STEP, parameters)
+        cursor = await self._connection.execute(statement.NEWEST_POLL, parameters)
         row = await cursor.fetchone()
-        return row[0] if row else None
+        return (row[0], PollRef(*row[1:])) if row else None
 
     async def is_participant(self, course_id: str, username: str | None, chat_id: int) -> bool:
         """Tell whether this person may take the restricted course, and bind a matching username to the person.
@@ -89,7 +90,7 @@ class Turn:
             if rows:
                 await execute(statement.RECORD_ROWS, scope | columns_of(rows))
             added = await execute(statement.ADD_TO_OUTBOX, scope | columns_of(messages)) if messages else None
-            await self._connection.commit()
+            await execute(statement.COMMIT)
         return with_ids(messages, await added.fetchall()) if added else []
 
 

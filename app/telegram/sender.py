@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app.observe.logs import get_log
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
 log = get_log(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Telegram's result; ``is_certain`` is false when an earlier attempt got no answer, so that the learner may see it twice."""
+
+    result: Any
+    is_certain: bool = True
+
+
 class Sender:
     """Sends the requests of one bot. Callers keep the order within a chat by awaiting one request before the next."""
 
@@ -33,8 +42,8 @@ class Sender:
         self._waiting: set[object] = set()
         self._slots = asyncio.Semaphore(IN_FLIGHT)
 
-    async def send(self, request: Request) -> Any:
-        """Perform one request and return Telegram's result.
+    async def send(self, request: Request) -> Sent:
+        """Perform one request until Telegram accepts it.
 
         Waits out floods (429), and retries what did not reach Telegram or failed there (5xx), for as long as it takes. A request
         that was sent but never answered is retried as well and counted as unknown: the learner may see it twice. A text whose
@@ -42,6 +51,7 @@ class Sender:
         """
         waits = backoff(30.0)
         params = request.params
+        is_certain = True
         while True:
             await self._pause.wait()
             try:
@@ -53,6 +63,7 @@ class Sender:
             except Unavailable as trouble:
                 SENDS.labels(self._name, request.method, "unavailable").inc()
                 self._note_trouble(request.method, trouble, waits)
+                is_certain = is_certain and not trouble.was_sent
                 await waits.asleep()
             except Rejected as refusal:
                 plain = plain_text(params)
@@ -66,7 +77,7 @@ class Sender:
                 raise
             else:
                 SENDS.labels(self._name, request.method, "sent").inc()
-                return result
+                return Sent(result, is_certain)
 
     async def notify(self, callback_id: str, text: str) -> None:
         """Answer a callback query once; its failure is of no consequence some seconds later."""

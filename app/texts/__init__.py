@@ -44,6 +44,7 @@ class Texts:
     target_missing: str
     not_supported_yet: str
     apology: str
+    message_failed: str
 
 
 def texts_for(language: str | None, fallback: str = "en") -> Texts:
