@@ -124,7 +124,7 @@ class _Programs:
     """PostgreSQL's programs, run as the user that owns the data folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._bin = _program_folder(folder)
+        self._bin = program_folder(folder)
         self._user = _user_for(folder) if os.geteuid() == 0 else None
         if self._user is not None:
             _let_through(self._user, folder)
@@ -161,7 +161,7 @@ class _Programs:
         return folder
 
 
-def _program_folder(folder: Path) -> Path:
+def program_folder(folder: Path) -> Path:
     """Return where the programs are: of the version that made the data, or of the newest."""
     try:
         with warnings.catch_warnings(action="ignore"):  # it looks for folders that we do not use

@@ -23,7 +23,11 @@ class DataRefused(StoreError):  # noqa: N818
 
 
 class StoreUnavailable(StoreError):  # noqa: N818
-    """The database cannot be reached, restarts, is full, read-only or broke a deadlock: try again."""
+    """The database cannot be reached, restarts, is full, read-only or broke a deadlock: try again.
+
+    A transaction that was under way was rolled back, unless the connection broke while it committed: then it may be
+    written. What is tried again has to find out (``Loaded.fresh``).
+    """
 
 
 @contextmanager
@@ -47,7 +51,7 @@ def _translated(error: BaseException, place: str) -> StoreError:
     if isinstance(error, UnicodeEncodeError | psycopg.DataError) or _is_too_big(error):
         return DataRefused(f"{place} refused a value: {reason}")
     if _is_passing(error):
-        return StoreUnavailable(f"{place} is unavailable: {reason}; nothing was written, try again")
+        return StoreUnavailable(f"{place} is unavailable: {reason}; try again")
     return StoreError(f"{place} refused a statement: {reason}; see the log of PostgreSQL")
 
 

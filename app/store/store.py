@@ -41,7 +41,7 @@ class Store:
         """Connect; raises ``StoreUnavailable`` when the database does not answer within ten seconds."""
         place = place_of(database_url)
         pool = AsyncConnectionPool(
-            kwargs=parameters_of(database_url) | {"prepare_threshold": 0},
+            kwargs=parameters_of(database_url) | {"autocommit": True, "prepare_threshold": 0},
             min_size=1,
             max_size=max_connections,
             timeout=POOL_TIMEOUT,
@@ -80,6 +80,14 @@ class Store:
             raise
 
     @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Lend a connection for a transaction of statements that need no results of each other: one round trip."""
+        async with self._connect() as connection, connection.pipeline():
+            await connection.execute(statement.BEGIN)
+            yield connection
+            await connection.execute(statement.COMMIT)
+
+    @asynccontextmanager
     async def turn(self, botname: str) -> AsyncIterator[Turn]:
         """Begin a turn of this bot; it ends with the block and leaves nothing behind unless it was saved."""
         async with self._connect() as connection:
@@ -110,7 +118,7 @@ class Store:
     ) -> None:
         """Take sent messages out of the outbox, bind their polls and remember their files: one transaction."""
         scope = {"botname": botname}
-        async with self._connect() as connection, connection.pipeline(), connection.transaction():
+        async with self._transaction() as connection:
             await connection.execute(statement.TAKE_OUT, scope | {"outbox_ids": list(sent)})
             if polls:
                 await connection.execute(statement.BIND_POLLS, scope | columns_of(polls))
@@ -133,7 +141,7 @@ class Store:
     async def block_chat(self, botname: str, chat_id: int) -> int:
         """Mark the chat as blocked by its person and drop its unsent messages; return how many."""
         parameters = {"botname": botname, "chat_id": chat_id}
-        async with self._connect() as connection, connection.pipeline(), connection.transaction():
+        async with self._transaction() as connection:
             await connection.execute(statement.BLOCK_CHAT, parameters)
             dropped = await connection.execute(statement.DROP_QUEUE, parameters)
         return dropped.rowcount
@@ -156,31 +164,29 @@ class Store:
             "raw": _storable(encode(dead.raw)),
             "error": _storable(dead.error),
         }
-        async with self._connect() as connection, connection.pipeline(), connection.transaction():
+        async with self._transaction() as connection:
             await connection.execute(statement.MARK_SEEN, scope | {"update_ids": [dead.update_id]})
             await connection.execute(statement.BURY, scope | parameters)
-            if apology is None:
-                return None
-            added = await connection.execute(statement.ADD_TO_OUTBOX, scope | columns_of([apology]))
-        return with_ids([apology], await added.fetchall())[0]
+            added = (
+                await connection.execute(statement.ADD_TO_OUTBOX, scope | columns_of([apology])) if apology else None
+            )
+        return with_ids([apology], await added.fetchall())[0] if apology and added else None
 
     async def purge(self, botname: str, older_than: timedelta = timedelta(days=2)) -> None:
         """Forget updates seen, and polls superseded by a later one of their run, longer ago than this."""
         parameters = {"botname": botname, "older_than": older_than}
-        async with self._connect() as connection, connection.pipeline(), connection.transaction():
+        async with self._transaction() as connection:
             await connection.execute(statement.FORGET_UPDATES, parameters)
             await connection.execute(statement.FORGET_POLLS, parameters)
 
     async def _execute(self, query: LiteralString, parameters: Mapping[str, Any]) -> None:
         async with self._connect() as connection:
             await connection.execute(query, parameters)
-            await connection.commit()
 
 
 async def _configure(connection: AsyncConnection) -> None:
     set_json_dumps(encode, connection)
     await connection.execute(SESSION, prepare=False)
-    await connection.commit()
 
 
 def _storable(text: str) -> str:

@@ -1,0 +1,92 @@
+"""One poller per bot: who has the lock, and what happens when its connection dies."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+
+from app.store.errors import StoreUnavailable
+from app.store.lock import BotLocks
+
+
+@pytest.fixture
+async def first(database_url: str) -> AsyncIterator[BotLocks]:
+    locks = BotLocks(database_url)
+    yield locks
+    await locks.close()
+
+
+@pytest.fixture
+async def second(database_url: str) -> AsyncIterator[BotLocks]:
+    locks = BotLocks(database_url)
+    yield locks
+    await locks.close()
+
+
+def terminate_holder(database_url: str) -> None:
+    holders = "SELECT pid FROM pg_locks WHERE locktype = 'advisory'"
+    with psycopg.connect(database_url) as connection:
+        connection.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM ({holders}) AS holder")  # type: ignore[arg-type]
+
+
+async def test_a_bot_is_polled_by_one_host(first: BotLocks, second: BotLocks) -> None:
+    assert await first.acquire("one")
+    assert not await second.acquire("one")
+    assert await second.acquire("two")
+    assert (first.held, second.held) == ({"one"}, {"two"})
+
+
+async def test_asking_again_for_a_lock_one_has(first: BotLocks, second: BotLocks) -> None:
+    assert await first.acquire("one")
+    assert await first.acquire("one")
+    await first.release("one")
+
+    assert await second.acquire("one")
+
+
+async def test_a_lock_given_back_is_free_for_others(first: BotLocks, second: BotLocks) -> None:
+    await first.acquire("one")
+    await first.acquire("two")
+    await first.release("one")
+    await first.release("never had")
+
+    assert await second.acquire("one")
+    assert not await second.acquire("two")
+
+
+async def test_closing_gives_all_locks_back(first: BotLocks, second: BotLocks) -> None:
+    await first.acquire("one")
+    await first.close()
+
+    assert first.held == frozenset()
+    assert await second.acquire("one")
+
+
+async def test_another_host_takes_over_when_the_holder_is_cut_off(
+    first: BotLocks, second: BotLocks, database_url: str
+) -> None:
+    await first.acquire("one")
+    terminate_holder(database_url)
+
+    assert await second.acquire("one")
+    await first.lost()
+    assert first.held == frozenset()
+    assert not await first.acquire("one")
+
+
+async def test_the_next_acquire_connects_anew(first: BotLocks, database_url: str) -> None:
+    await first.acquire("one")
+    terminate_holder(database_url)
+    with pytest.raises(StoreUnavailable):
+        await first.acquire("two")
+    await first.lost()
+
+    assert await first.acquire("two")
+    assert first.held == {"two"}
+
+
+async def test_locks_of_a_database_that_is_away() -> None:
+    with pytest.raises(StoreUnavailable, match=r"^database 'fleet' at '127\.0\.0\.1' \(user 'bot'\) is unavailable: "):
+        await BotLocks("postgresql://bot:sekret@127.0.0.1:1/fleet").acquire("one")

@@ -1,0 +1,173 @@
+"""Migrations: from nothing, over the old program's tables, at once, again; and what the program accepts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from app.store.embedded import program_folder
+from app.store.errors import StoreUnavailable
+from app.store.migrate import migrate
+from app.store.rows import ChatState, NewRun
+from app.store.schema import SchemaMismatch, known_migrations
+from app.store.store import Store
+
+ROOT = Path(__file__).parents[3]
+
+OLD_TABLES = """
+    CREATE TABLE run (
+        run_id serial PRIMARY KEY, chat_id int8, username text, botname text, course_id text,
+        date_inserted timestamp DEFAULT now(), utm_source text, utm_campaign text, is_ended bool
+    );
+    CREATE TABLE conversation (
+        conversation_id serial PRIMARY KEY, chat_id int8, username text, course_id text, element_id text,
+        element_type text, role text, json text, report text, score float4, maxscore float4,
+        date_inserted timestamp DEFAULT now(), run_id int4
+    );
+    CREATE TABLE waiting_element (
+        waiting_element_id serial PRIMARY KEY, chat_id int8 NOT NULL, waiting_till_date timestamp, is_waiting bool,
+        element_id text, course_id text, botname text
+    );
+    CREATE TABLE course (
+        course_id text, bot_name text, creator_id int8, date_created timestamp DEFAULT now(), yaml text,
+        PRIMARY KEY (course_id, bot_name)
+    );
+    CREATE TABLE course_element (
+        course_element_id bigserial PRIMARY KEY, element_id text, json text, element_type text, course_id text,
+        bot_name text
+    );
+    CREATE TABLE courseparticipants (courseparticipant_id serial PRIMARY KEY, course_id text, username text);
+    CREATE TABLE bannedparticipants (
+        bannedparticipant_id serial PRIMARY KEY, botname text NOT NULL, chat_id int8 NOT NULL,
+        banned_at timestamp DEFAULT now(), ban_reason text, excluded smallint
+    );
+    CREATE TABLE gen_settings (id int4 PRIMARY KEY, bot_name text, s_key text, s_value text);
+    CREATE TABLE cache (key text UNIQUE, value text);
+
+    INSERT INTO run (chat_id, username, botname, course_id) VALUES (7, 'ann', 'one', 'c'), (7, 'ann', 'two', 'd');
+    INSERT INTO conversation (chat_id, username, course_id, element_id, role, run_id)
+        VALUES (7, 'ann', 'c', 'E1', 'bot', 1), (7, 'ann', 'd', 'E1', 'bot', 2), (7, 'ann', 'd', 'E2', 'bot', NULL);
+    INSERT INTO waiting_element (chat_id, is_waiting) VALUES (7, true);
+    INSERT INTO course (course_id, bot_name) VALUES ('c', 'one');
+    INSERT INTO course_element (course_id, bot_name) VALUES ('c', 'one');
+    INSERT INTO courseparticipants (course_id, username) VALUES ('c', 'ann');
+    INSERT INTO bannedparticipants (botname, chat_id) VALUES ('one', 8);
+    INSERT INTO gen_settings (id) VALUES (1);
+    INSERT INTO cache (key) VALUES ('k');
+"""
+
+
+def rows_of(database_url: str, query: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(database_url) as connection:
+        return connection.execute(query).fetchall()  # type: ignore[arg-type]
+
+
+def write(database_url: str, query: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute(query)  # type: ignore[arg-type]
+
+
+def dump(database_url: str) -> str:
+    """The schema as pg_dump writes it, without the tables of yoyo and the key that pg_dump makes up every time."""
+    program = program_folder(Path()) / "pg_dump"
+    options = ["--schema-only", "--no-owner", "--no-privileges", "--exclude-table=*yoyo*"]
+    done = subprocess.run([program, *options, "-d", database_url], check=True, capture_output=True, text=True)
+    return "\n".join(line for line in done.stdout.splitlines() if not line.startswith(("\\restrict", "\\unrestrict")))
+
+
+def test_schema_sql_is_what_the_migrations_add_up_to(database_url: str, empty_database_url: str) -> None:
+    write(empty_database_url, (ROOT / "db/schema.sql").read_text())
+
+    assert dump(empty_database_url) == dump(database_url)
+
+
+def test_migrating_again_does_nothing(empty_database_url: str) -> None:
+    assert migrate(empty_database_url) == known_migrations()
+    assert migrate(empty_database_url) == []
+
+
+def test_every_migration_says_which_program_still_works(database_url: str) -> None:
+    rows = rows_of(database_url, "SELECT migration_id FROM schema_version ORDER BY 1")
+    assert [migration_id for (migration_id,) in rows] == known_migrations()
+
+
+def test_a_migration_whose_record_was_lost_in_a_crash_can_be_repeated(database_url: str) -> None:
+    write(database_url, "DELETE FROM _yoyo_migration")
+    before = dump(database_url)
+
+    assert migrate(database_url) == known_migrations()
+    assert dump(database_url) == before
+
+
+async def test_programs_that_migrate_at_once_wait_for_each_other(empty_database_url: str) -> None:
+    done = await asyncio.gather(*(asyncio.to_thread(migrate, empty_database_url) for _ in range(3)))
+
+    assert sorted(done) == [[], [], known_migrations()]
+
+
+def test_a_lock_of_yoyo_that_a_crash_left_does_no_harm(empty_database_url: str) -> None:
+    migrate(empty_database_url)
+    write(empty_database_url, "INSERT INTO yoyo_lock (locked, ctime, pid) VALUES (1, now(), 1)")
+    write(empty_database_url, "DELETE FROM _yoyo_migration")
+
+    assert migrate(empty_database_url) == known_migrations()
+
+
+async def test_a_database_of_the_old_program_is_adopted_in_place(empty_database_url: str) -> None:
+    write(empty_database_url, OLD_TABLES)
+    assert migrate(empty_database_url) == known_migrations()
+
+    query = "SELECT conversation_id, run_id, element_id, botname FROM conversation ORDER BY 1"
+    assert rows_of(empty_database_url, query) == [(1, 1, "E1", "one"), (2, 2, "E1", "two"), (3, None, "E2", None)]
+    for table in ("waiting_element", "course", "course_element", "courseparticipants", "bannedparticipants", "cache"):
+        assert rows_of(empty_database_url, f"SELECT count(*) FROM {table}") == [(1,)]
+
+    async with await Store.open(empty_database_url) as store:
+        await store.check_schema()
+        async with store.turn("one") as turn:
+            (run_id,) = (await turn.load([1], [7], run_ids=1)).run_ids
+            assert await turn.is_participant("c", "ann", 7)
+            await turn.save(chats=[ChatState(7, "ann", {})], runs_started=[NewRun(run_id, 7, "ann", "c")])
+    assert rows_of(empty_database_url, "SELECT run_id, botname FROM run ORDER BY 1") == [
+        (1, "one"),
+        (2, "two"),
+        (3, "one"),
+    ]
+
+
+async def check_schema(database_url: str) -> None:
+    async with await Store.open(database_url) as store:
+        await store.check_schema()
+
+
+async def test_the_program_starts_on_its_own_schema(database_url: str) -> None:
+    await check_schema(database_url)
+
+
+async def test_the_program_refuses_a_database_without_tables(empty_database_url: str) -> None:
+    with pytest.raises(
+        SchemaMismatch, match=r"^database '\w+' at .* has no tables of Flotilla; run `flotilla migrate`$"
+    ):
+        await check_schema(empty_database_url)
+
+
+async def test_the_program_refuses_a_schema_that_is_too_new(database_url: str) -> None:
+    write(database_url, "INSERT INTO schema_version VALUES ('9999_future', '99.0')")
+    with pytest.raises(SchemaMismatch, match=r"needs Flotilla 99\.0 or newer, and this is .*; use a newer version"):
+        await check_schema(database_url)
+
+
+async def test_the_program_accepts_a_newer_schema_that_accepts_it(database_url: str) -> None:
+    write(database_url, "INSERT INTO schema_version VALUES ('9999_future', '0.1.0')")
+    await check_schema(database_url)
+
+
+def test_a_password_is_not_shown_when_the_database_is_away() -> None:
+    with pytest.raises(StoreUnavailable, match="Connection refused") as caught:
+        migrate("postgresql://bot:sekret@127.0.0.1:1/fleet")
+    assert "sekret" not in f"{caught.value}{caught.value.__cause__}{os.environ}"
