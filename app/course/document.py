@@ -15,7 +15,7 @@ import yaml
 
 from app.course.report import Place, Report
 
-MAX_CHARACTERS = 8_000_000
+MAX_CHARACTERS = 2_000_000
 """The longest file that is read; also the limit of what a file may hold with its aliases written out."""
 
 MAX_DEPTH = 32

@@ -14,6 +14,7 @@ from app.course.document import Node, Scalar, Table, parse
 from app.course.element import AnyElement
 from app.course.fields import NOT_YET, Fields, Target
 from app.course.grammar import read_element
+from app.course.proof import check_markup
 from app.course.report import Place, Report, has_errors, nearest, quote
 from app.errors import Problem, Severity
 
@@ -69,8 +70,9 @@ def load_course(text: str, file: str) -> tuple[Course, list[Problem]]:
     elements: dict[str, AnyElement] = {}
     for element_id, (node, place) in _entries(root, report, "element", "Intro_1: {type: message, text: ...}").items():
         element = read_element(element_id, node, place, report, targets)
-        if element is not None:
+        if element is not None and isinstance(node, Table):
             elements[element_id] = element
+            check_markup(element, node, report)
     for target in targets:
         if isinstance(root, Table) and target.element_id not in root.items:
             remedy = nearest(target.element_id, root.items, "use the id of an element of this file")
