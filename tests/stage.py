@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,6 +25,7 @@ class Stage:
         self.database_url = database_url
         self.scripts = scripts
         self._running: dict[Host, asyncio.Task[None]] = {}
+        self._processes: list[asyncio.subprocess.Process] = []
 
     def write(self, file: str, text: str) -> None:
         """Write a file below ``scripts``; the text may be indented."""
@@ -53,11 +57,23 @@ class Stage:
         host.stop()
         await self._running.pop(host)
 
-    async def kill(self, host: Host) -> None:
-        """End a host without any farewell."""
-        task = self._running.pop(host)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    async def spawn(self, name: str = "bot", folder: str = "") -> asyncio.subprocess.Process:
+        """Start a host in a process of its own, as a container does; end it with ``kill`` or ``terminate``."""
+        environment = {
+            **os.environ,
+            "BOT_NAME": name,
+            "BOT_FOLDER": folder,
+            "BOT_API_TOKEN": sandbox_token(name),
+            "DATABASE_URL": self.database_url,
+            "TELEGRAM_API_URL": self.sandbox_url,
+            "LANGUAGE": "en",
+            "PYTHONPATH": str(Path(__file__).parent.parent),
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "app", cwd=self.scripts.parent, env=environment, stderr=asyncio.subprocess.DEVNULL
+        )
+        self._processes.append(process)
+        return process
 
     async def ended(self, host: Host) -> None:
         """Wait until a host ends by itself, and raise what it raises."""
@@ -67,10 +83,21 @@ class Stage:
         """Stop all hosts."""
         for host in list(self._running):
             await self.stop(host)
+        for process in self._processes:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
 
     def learner(self, bot: str = "bot", learner_id: int = 7, **profile: str) -> LearnerClient:
         """Return a learner of a bot; their username is ``learnerN`` unless given."""
         return self.client.learner(sandbox_token(bot), learner_id, **{"username": f"learner{learner_id}", **profile})
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait for a state of this process that announces itself to nobody."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 async def play(

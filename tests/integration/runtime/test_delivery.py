@@ -103,12 +103,13 @@ async def test_a_blocked_chat_is_marked_and_its_queue_dropped_until_the_learner_
 
 async def test_what_was_committed_is_sent_by_the_next_start(stage: Stage) -> None:
     stage.course(HELLO)
-    host = stage.start()
+    process = await stage.spawn()
     learner = stage.learner()
     await stage.client.add_fault("500", method="sendMessage", times=1000)
     await learner.send("/start")
     await stage.client.wait_idle(stage.bot().token)
-    await stage.kill(host)
+    process.kill()
+    await process.wait()
     assert await texts(stage) == []
     await stage.client.clear_faults()
     stage.start()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-
+import aiohttp
 import psycopg
 import pytest
 
 from app.runtime.bot import State
 from app.runtime.host import NoBotLeftError
 from app.sandbox.client import Message
-from tests.stage import Stage, play, said
+from tests.stage import Stage, play, said, until
 
 COURSE = """
     A: {type: message, text: hello from %s, button: On}
@@ -82,9 +81,7 @@ async def test_a_token_revoked_while_running_ends_that_bot_alone(stage: Stage) -
     learner = stage.learner("good")
     await learner.press((await learner.transcript()).by_bot[-1])
     await learner.wait_for(said("type"))
-    async with asyncio.timeout(20):
-        while host.bots[0].state is not State.REFUSED:
-            await asyncio.sleep(0.01)
+    await until(lambda: host.bots[0].state is State.REFUSED)
     assert host.bots[1].state is State.POLLING
 
 
@@ -104,11 +101,9 @@ async def test_a_second_host_stands_by_and_takes_over(stage: Stage) -> None:
     await learner.send("/start")
     await learner.wait_for(said("hello"))
     second = stage.start()
-    async with asyncio.timeout(20):
-        while not second.bots or second.bots[0].state is not State.STANDBY:
-            await asyncio.sleep(0.01)
+    await until(lambda: bool(second.bots) and second.bots[0].state is State.STANDBY)
     assert second.is_healthy
-    await stage.kill(first)
+    await stage.stop(first)
     await learner.press((await learner.transcript()).by_bot[-1])
     await learner.wait_for(said("type"))
     assert second.bots[0].state is State.POLLING
@@ -135,8 +130,6 @@ async def test_a_webhook_is_removed_and_its_pending_updates_are_kept(stage: Stag
     token = stage.bot().token
     await stage.client.add_bot(token, "bot", "Bot")
     url = f"{stage.sandbox_url}/bot{token}/setWebhook"
-    import aiohttp
-
     async with aiohttp.ClientSession() as http, http.post(url, json={"url": "https://127.0.0.1:8443/nobody"}) as answer:
         assert answer.status == 200
     learner = stage.learner()
@@ -152,15 +145,13 @@ async def test_d14_a_course_edited_to_garbage_keeps_its_last_good_version(stage:
     await learner.send("/start")
     await learner.wait_for(said("the old one"))
     stage.write("course.yml", "A: {type: message, text: 'unclosed\n")
-    async with asyncio.timeout(20):
-        while not host.bots[0].library.problems:
-            await asyncio.sleep(0.01)
+    await until(lambda: bool(host.bots[0].library.problems))
     await learner.press((await learner.transcript()).by_bot[-1])
     await learner.wait_for(said("type"))
     [problem] = host.bots[0].library.problems
     assert str(problem).startswith(f"{stage.scripts}/course.yml:")
     stage.write("course.yml", course("the new one"))
-    await learner.wait_for(lambda _: "the new one" in str(host.bots[0].library.courses), 20)
+    await until(lambda: "the new one" in str(host.bots[0].library.courses))
     await learner.send("x")
     await learner.wait_for(said("bye from the new one"))
 
