@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import io
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -196,7 +198,11 @@ class SandboxClient:
         """Send a request and return its answer; raise ``RefusedError`` if it was refused."""
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=90))
-        async with self._session.request(verb, f"{self._base}/{path}", json=body, params=query) as response:
+        data = None if body is None else io.BytesIO(json.dumps(body).encode())
+        headers = {"Content-Type": "application/json"}
+        async with self._session.request(
+            verb, f"{self._base}/{path}", data=data, params=query, headers=headers
+        ) as response:
             answer = await response.json()
             if not response.ok:
                 raise RefusedError(str(answer.get("error") or answer.get("description")))
@@ -224,6 +230,10 @@ class LearnerClient:
         self._client = client
         self._path = f"bots/{quote(bot, safe='')}/chats/{learner_id}"
         self._profile = dict(profile)
+
+    async def open(self) -> None:
+        """Open the chat without writing anything, under the learner's own name and language."""
+        await self._act("open", {})
 
     async def send(self, text: str) -> int:
         """Send a text or command, and return the message id; also ends a block of the bot."""

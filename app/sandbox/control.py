@@ -9,9 +9,10 @@ from importlib.resources import files
 from typing import Any
 
 from aiohttp import web
+from pydantic import TypeAdapter, ValidationError
 
 from app.sandbox.errors import ApiError, bad_request
-from app.sandbox.faults import Fault, FaultKind, Faults
+from app.sandbox.faults import Fault, Faults
 from app.sandbox.learner import Hand, transcript
 from app.sandbox.state import TOKEN, Bot, World
 
@@ -24,6 +25,7 @@ PAGE = {
     "app.js": ("app.js", "text/javascript"),
     "style.css": ("style.css", "text/css"),
 }
+_FAULT = TypeAdapter(Fault)
 KINDS = ("photo", "video", "audio", "voice", "document", "animation")
 
 
@@ -99,8 +101,8 @@ class Control:
     async def inject(self, request: web.Request) -> web.StreamResponse:
         """Queue raw updates and return their ids."""
         updates = (await _body(request)).get("updates")
-        if not isinstance(updates, list) or not all(isinstance(update, dict) for update in updates):
-            raise bad_request("updates must be an Array of Object")
+        if not isinstance(updates, list) or not all(_is_update(update) for update in updates):
+            raise bad_request("updates must be an Array of Object, with a number as update_id if any")
         queue = self._bot(request).updates
         return web.json_response([queue.inject(update) for update in updates])
 
@@ -131,7 +133,7 @@ class Control:
             raise ApiError(404, f"Not Found: learners know {', '.join(self._actions)}")
         body = await _body(request)
         hand = Hand(self._bot(request), _learner_id(request))
-        hand.introduce(body.get("learner") or {})
+        hand.introduce(_profile(body))
         return web.json_response({"result": action(hand, body), "version": self._world.changes.version})
 
     async def list_faults(self, request: web.Request) -> web.StreamResponse:
@@ -142,10 +144,11 @@ class Control:
         """Add a fault."""
         body = await _body(request)
         try:
-            fault = Fault(**(body | {"kind": FaultKind(str(body.get("kind")))}))
-        except (TypeError, ValueError) as error:
-            raise bad_request(f"wrong fault: {error}") from None
-        self._faults.waiting.append(fault)
+            self._faults.waiting.append(_FAULT.validate_python(body))
+        except ValidationError as error:
+            problem = error.errors()[0]
+            place = ".".join(map(str, problem["loc"]))
+            raise bad_request(f"wrong fault: {place}: {problem['msg']}") from None
         return web.json_response({})
 
     async def clear_faults(self, request: web.Request) -> web.StreamResponse:
@@ -213,6 +216,17 @@ def _send_file(hand: Hand, body: Json) -> int:
         raise bad_request("content must be base64") from None
     mime_type = str(body.get("mime_type", "application/octet-stream"))
     return hand.send_file(kind, content, mime_type, str(body.get("caption", ""))).id
+
+
+def _profile(body: Json) -> Json:
+    profile = body.get("learner") or {}
+    if not isinstance(profile, dict) or not all(isinstance(value, str | None) for value in profile.values()):
+        raise bad_request("learner must be an Object of texts")
+    return profile
+
+
+def _is_update(update: Any) -> bool:
+    return isinstance(update, dict) and type(update.get("update_id", 0)) is int
 
 
 async def _body(request: web.Request) -> Json:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 
 from app.sandbox.errors import ApiError, bad_request, forbidden, too_many_requests, unauthorized
 
@@ -21,7 +23,7 @@ class FaultKind(StrEnum):
     DELAY = "delay"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, config=ConfigDict(extra="forbid"))
 class Fault:
     """A fault of the next ``times`` calls that fit ``bot`` (username, token or id), ``method`` and ``chat_id``."""
 

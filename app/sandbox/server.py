@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
 from app.sandbox.arguments import UNKNOWN_TYPE, Arguments, Upload
@@ -201,7 +202,7 @@ async def read_arguments(request: web.Request) -> Arguments:
         case "application/json":
             values |= await _read_json(request)
         case "application/x-www-form-urlencoded":
-            values |= {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+            values |= await _read_form(request)
         case "multipart/form-data":
             await _read_multipart(request, values, files)
     return Arguments(values, files)
@@ -218,6 +219,13 @@ async def _read_json(request: web.Request) -> dict[str, Any]:
     return values
 
 
+async def _read_form(request: web.Request) -> dict[str, Any]:
+    try:
+        return {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+    except (ValueError, LookupError):
+        raise bad_request("can't parse application/x-www-form-urlencoded") from None
+
+
 async def _read_multipart(request: web.Request, values: dict[str, Any], files: dict[str, Upload]) -> None:
     size = 0
     try:
@@ -232,5 +240,5 @@ async def _read_multipart(request: web.Request, values: dict[str, Any], files: d
                 values[part.name] = content.decode()
             else:
                 files[part.name] = Upload(part.filename, content, part.headers.get("Content-Type", UNKNOWN_TYPE))
-    except (ValueError, AssertionError, RuntimeError, KeyError):
+    except (ValueError, LookupError, AssertionError, RuntimeError, BadHttpMessage, EOFError):
         raise bad_request("can't parse multipart/form-data") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -77,9 +78,12 @@ class WebhookDelivery:
         self._bot.changes.mark()
 
     async def _attempt(self, session: aiohttp.ClientSession, update: dict[str, Any]) -> bool:
-        headers = {SECRET_HEADER: self._webhook.secret} if self._webhook.secret else {}
+        headers = {"Content-Type": "application/json"}
+        if self._webhook.secret:
+            headers[SECRET_HEADER] = self._webhook.secret
+        content = io.BytesIO(json.dumps(update).encode())
         try:
-            async with session.post(self._webhook.url, json=update, headers=headers) as response:
+            async with session.post(self._webhook.url, data=content, headers=headers) as response:
                 body = await response.read()
                 if response.ok:
                     await self._perform(response.content_type, body)
