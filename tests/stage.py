@@ -70,7 +70,7 @@ class Stage:
             "PYTHONPATH": str(Path(__file__).parent.parent),
         }
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "app", cwd=self.scripts.parent, env=environment, stderr=asyncio.subprocess.DEVNULL
+            sys.executable, "-m", "app", cwd=self.scripts.parent, env=environment, stderr=asyncio.subprocess.PIPE
         )
         self._processes.append(process)
         return process
@@ -101,15 +101,22 @@ async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 
 async def play(
-    learner: LearnerClient, until: Callable[[Transcript], bool], answers: Mapping[str, str] | None = None
+    learner: LearnerClient,
+    until: Callable[[Transcript], bool],
+    answers: Mapping[str, str] | None = None,
+    on_progress: Callable[[], None] = lambda: None,
+    patience: float = 20.0,
 ) -> Transcript:
     """Go through a course until the chat fulfils a condition: press the first button, vote for the first option.
 
-    ``answers`` maps a part of a question to what is typed in reply to it.
+    ``answers`` maps a part of a question to what is typed in reply to it; ``patience`` is for each single step, in seconds.
     """
     done: set[int] = set()
     while True:
-        chat = await learner.wait_for(lambda chat: until(chat) or _task(chat, done, answers or {}) is not None)
+        on_progress()
+        chat = await learner.wait_for(
+            lambda chat: until(chat) or _task(chat, done, answers or {}) is not None, patience
+        )
         task = _task(chat, done, answers or {})
         if until(chat) or task is None:
             return chat
