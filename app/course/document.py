@@ -130,7 +130,9 @@ def _check_depth(text: str) -> None:
 def _refused_syntax(error: yaml.MarkedYAMLError) -> _RefusedError:
     mark = error.problem_mark or error.context_mark
     place = Place(mark.line + 1, mark.column + 1) if mark else Place()
-    reason = " ".join(part for part in (error.problem, error.context) if part)
+    reason = error.problem or ""
+    if error.context and error.context_mark:
+        reason = f"{error.context} on line {error.context_mark.line + 1}: {reason}"
     remedy = next((remedy for words, remedy in _REMEDIES.items() if words in reason), "")
     return _RefusedError(place, f"is not valid YAML: {reason}", remedy)
 
