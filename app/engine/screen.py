@@ -22,6 +22,7 @@ from app.course.element import (
     Section,
     Unsupported,
 )
+from app.course.markup import utf16_length
 from app.engine.action import Action, Button, MediaKind, SendMedia, SendPoll, SendText
 from app.engine.press import ChoicePress
 from app.engine.row import bot_row
@@ -109,7 +110,7 @@ def _audio(element: Audio, run: Run) -> Iterator[Action]:
 
 
 def _fits_caption(element: Audio) -> bool:
-    return not element.text or (element.link_preview is not False and len(element.text) <= CAPTION_LIMIT)
+    return not element.text or (element.link_preview is not False and utf16_length(element.text) <= CAPTION_LIMIT)
 
 
 def _input(element: Input, run: Run) -> Iterator[Action]:

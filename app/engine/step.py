@@ -6,14 +6,14 @@ is what each event means. Source: course-format.md, sections 1.6, 1.7 and 3, and
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple, assert_never
 
 from app.course.course import Course, Courses, Entry
-from app.course.element import AnyElement, Choice, Input, Jump, Message, MultiChoice, ParseMode, Question, Quiz
+from app.course.element import AnyElement, Choice, Input, Jump, Message, ParseMode
 from app.course.grammar import element_of
 from app.engine.action import Action, AnswerPress, Button, EndRun, RemoveButtons, SendText, StartRun, StopPoll
-from app.engine.answer import Reply, answer_input, answer_poll
+from app.engine.answer import PollElement, Reply, answer_input, answer_poll
 from app.engine.event import (
     ButtonPressed,
     CommandReceived,
@@ -41,38 +41,72 @@ class Step(NamedTuple):
 
 def step(courses: Courses, chat: Chat, event: Event, texts: Texts) -> Step:
     """Apply one event to one chat; never raises for anything a learner can send."""
+    scene = _Scene(courses, chat, texts)
     match event:
         case StartRequested():
-            return _start_requested(courses, chat, event, texts)
+            return _start_requested(scene, event)
         case CommandReceived():
-            return Step(chat, (SendText(texts.unknown_command.format(name=event.name)),))
+            return scene.stay(SendText(texts.unknown_command.format(name=event.name)))
         case TextReceived():
-            return _text_received(courses, chat, event, texts)
+            return _text_received(scene, event)
         case ContentReceived():
-            return _content_received(courses, chat, texts)
+            return scene.stay(_hint(scene))
         case ButtonPressed():
-            return _button_pressed(courses, chat, event, texts)
+            return _button_pressed(scene, event)
         case PollAnswered():
-            return _poll_answered(courses, chat, event, texts)
+            return _poll_answered(scene, event)
         case _:
             assert_never(event)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """What an event finds."""
+
+    courses: Courses
+    chat: Chat
+    texts: Texts
+
+    @property
+    def run(self) -> Run | None:
+        """The run the learner is in, ``None`` when there is none or it has ended."""
+        run = self.chat.run
+        return run if run is not None and not run.is_ended else None
+
+    def element(self, run: Run) -> AnyElement | None:
+        """Return the element the learner sees in this run: the snapshot, whatever the file says now."""
+        course = self.courses.get(run.course_id)
+        element = course.elements.get(run.element_id) if course else None
+        if element is not None and element.body == run.body:
+            return element
+        return element_of(run.element_id, run.body)
+
+    def stay(self, *actions: Action) -> Step:
+        """Leave the chat as it is."""
+        return Step(self.chat, actions)
+
+    def go(self, actions: tuple[Action, ...], walked: Walk) -> Step:
+        """Put the learner where the walk has come to; an open offer lapses."""
+        run = walked.run
+        chat = replace(self.chat, runs={**self.chat.runs, run.course_id: run}, course_id=run.course_id, offer=None)
+        return Step(chat, (*actions, *walked.actions))
 
 
 # --- starting -------------------------------------------------------------------------------------------------------
 
 
-def _start_requested(courses: Courses, chat: Chat, event: StartRequested, texts: Texts) -> Step:
-    wanted = Offer(*parse_payload(event.payload, courses))
-    course = courses.get(wanted.course_id)
-    if course is None or courses.start_of(wanted.course_id) is None:
-        return Step(chat, (SendText(texts.unknown_course),))
-    entry = courses.entries[wanted.course_id]
+def _start_requested(scene: _Scene, event: StartRequested) -> Step:
+    wanted = Offer(*parse_payload(event.payload, scene.courses))
+    course = scene.courses.get(wanted.course_id)
+    if course is None or course.first() is None:
+        return scene.stay(SendText(scene.texts.unknown_course))
+    entry = scene.courses.entries[wanted.course_id]
     if entry.restricted and not event.is_participant:
-        return Step(chat, (_decline(entry, texts),))
-    fresh = _begin(courses, course, chat, wanted, event.run_id, texts)
-    run = chat.runs.get(wanted.course_id)
+        return scene.stay(_decline(entry, scene.texts))
+    fresh = _begin(scene, course, wanted, event.run_id)
+    run = scene.chat.runs.get(wanted.course_id)
     if run is not None and _has_progress(run, fresh.chat.runs[wanted.course_id]):
-        return Step(replace(chat, offer=wanted), (_offer(run, texts),))
+        return Step(replace(scene.chat, offer=wanted), (_offer(run, scene.texts),))
     return fresh
 
 
@@ -92,40 +126,38 @@ def _offer(run: Run, texts: Texts) -> SendText:
     return SendText(texts.offer_resume, buttons=(resume, restart_button(run, texts)))
 
 
-def _begin(courses: Courses, course: Course, chat: Chat, wanted: Offer, run_id: int, texts: Texts) -> Step:
-    superseded = chat.runs.get(wanted.course_id)
+def _begin(scene: _Scene, course: Course, wanted: Offer, run_id: int) -> Step:
+    superseded = scene.chat.runs.get(wanted.course_id)
     ended = () if superseded is None or superseded.is_ended else (EndRun(superseded.run_id),)
     started = StartRun(run_id, wanted.course_id, wanted.utm_source, wanted.utm_campaign)
     run = Run(run_id, wanted.course_id, element_id="", step=0, body={})
-    return _go(chat, (*ended, started), walk(course, run, courses.start_of(wanted.course_id), texts))
+    return scene.go((*ended, started), walk(course, run, scene.courses.start_of(wanted.course_id), scene.texts))
 
 
 # --- pressing -------------------------------------------------------------------------------------------------------
 
 
-def _button_pressed(courses: Courses, chat: Chat, event: ButtonPressed, texts: Texts) -> Step:
+def _button_pressed(scene: _Scene, event: ButtonPressed) -> Step:
     press = parse_press(event.data)
     match press:
         case ChoicePress():
-            return _choice_pressed(courses, chat, event, press, texts)
+            return _choice_pressed(scene, event, press)
         case ResumePress():
-            return _resume_pressed(courses, chat, event, press, texts)
+            return _resume_pressed(scene, event, press)
         case RestartPress():
-            return _restart_pressed(courses, chat, event, press, texts)
+            return _restart_pressed(scene, event, press)
         case None:
-            return _refuse(chat, event, texts.stale_button)
+            return _refuse(scene, event)
         case _:
             assert_never(press)
 
 
-def _choice_pressed(courses: Courses, chat: Chat, event: ButtonPressed, press: ChoicePress, texts: Texts) -> Step:
-    run = _open_run(chat)
+def _choice_pressed(scene: _Scene, event: ButtonPressed, press: ChoicePress) -> Step:
+    run = scene.run
     if run is None or (run.run_id, run.step) != (press.run_id, press.step):
-        return _refuse(chat, event, texts.stale_button)
-    choice = _choice(_on_screen(courses, run), press.index)
-    if choice is None:
-        return _refuse(chat, event, texts.stale_button)
-    return _choose(courses, chat, run, choice, event, texts)
+        return _refuse(scene, event)
+    choice = _choice(scene.element(run), press.index)
+    return _choose(scene, event, run, choice) if choice is not None else _refuse(scene, event)
 
 
 def _choice(element: AnyElement | None, index: int) -> Choice | None:
@@ -134,39 +166,40 @@ def _choice(element: AnyElement | None, index: int) -> Choice | None:
     return None
 
 
-def _choose(courses: Courses, chat: Chat, run: Run, choice: Choice, event: ButtonPressed, texts: Texts) -> Step:
-    course = courses.get(run.course_id)
+def _choose(scene: _Scene, event: ButtonPressed, run: Run, choice: Choice) -> Step:
+    course, texts = scene.courses.get(run.course_id), scene.texts
     if course is None:
-        return _stay(chat, event, texts.course_unavailable)
+        return _explain(scene, event, texts.course_unavailable)
     if choice.goto is None:
         if choice.wait is not None:
-            return _refuse(chat, event, texts.not_supported_yet)
-        return _go(chat, _pressed(event, run, choice.text), advance(courses, run, texts))
+            return scene.stay(AnswerPress(event.callback_id, texts.not_supported_yet))
+        return scene.go(_pressed(event, run, choice.text), advance(scene.courses, run, texts))
     target = course.elements.get(choice.goto)
     if target is None:
-        return _stay(chat, event, texts.target_missing)
-    return _go(chat, _pressed(event, run, choice.text), walk(course, run, target, texts))
+        return _explain(scene, event, texts.target_missing)
+    return scene.go(_pressed(event, run, choice.text), walk(course, run, target, texts))
 
 
-def _resume_pressed(courses: Courses, chat: Chat, event: ButtonPressed, press: ResumePress, texts: Texts) -> Step:
-    run = _run_of(chat, press)
+def _resume_pressed(scene: _Scene, event: ButtonPressed, press: ResumePress) -> Step:
+    run = _run_of(scene.chat, press)
     if run is None or run.is_ended:
-        return _refuse(chat, event, texts.stale_button)
-    if courses.get(run.course_id) is None:
-        return _stay(chat, event, texts.course_unavailable)
-    return _go(chat, _pressed(event, run, texts.resume_button), show_again(courses, run, texts))
+        return _refuse(scene, event)
+    if scene.courses.get(run.course_id) is None:
+        return _explain(scene, event, scene.texts.course_unavailable)
+    shown = show_again(scene.courses, run, scene.texts)
+    return scene.go(_pressed(event, run, scene.texts.resume_button), shown)
 
 
-def _restart_pressed(courses: Courses, chat: Chat, event: ButtonPressed, press: RestartPress, texts: Texts) -> Step:
-    run = _run_of(chat, press)
+def _restart_pressed(scene: _Scene, event: ButtonPressed, press: RestartPress) -> Step:
+    run = _run_of(scene.chat, press)
     if run is None:
-        return _refuse(chat, event, texts.stale_button)
-    course = courses.get(run.course_id)
+        return _refuse(scene, event)
+    course, offer = scene.courses.get(run.course_id), scene.chat.offer
     if course is None:
-        return _stay(chat, event, texts.course_unavailable)
-    offer = chat.offer if chat.offer and chat.offer.course_id == run.course_id else Offer(run.course_id)
-    begun = _begin(courses, course, chat, offer, event.run_id, texts)
-    return Step(begun.chat, (*_pressed(event, run, texts.restart_button), *begun.actions))
+        return _explain(scene, event, scene.texts.course_unavailable)
+    wanted = offer if offer is not None and offer.course_id == run.course_id else Offer(run.course_id)
+    begun = _begin(scene, course, wanted, event.run_id)
+    return Step(begun.chat, (*_pressed(event, run, scene.texts.restart_button), *begun.actions))
 
 
 def _run_of(chat: Chat, press: ResumePress | RestartPress) -> Run | None:
@@ -177,13 +210,13 @@ def _run_of(chat: Chat, press: ResumePress | RestartPress) -> Run | None:
     return None
 
 
-def _refuse(chat: Chat, event: ButtonPressed, notice: str) -> Step:
-    return Step(chat, (AnswerPress(event.callback_id, notice),))
+def _refuse(scene: _Scene, event: ButtonPressed) -> Step:
+    return scene.stay(AnswerPress(event.callback_id, scene.texts.stale_button))
 
 
-def _stay(chat: Chat, event: ButtonPressed, explanation: str) -> Step:
-    """Leave everything as it is, the button too: it may work later."""
-    return Step(chat, (AnswerPress(event.callback_id), SendText(explanation)))
+def _explain(scene: _Scene, event: ButtonPressed, why: str) -> Step:
+    """Say why the press leads nowhere now; the button stays, because it may work later."""
+    return scene.stay(AnswerPress(event.callback_id), SendText(why))
 
 
 def _pressed(event: ButtonPressed, run: Run, button: str) -> tuple[Action, ...]:
@@ -194,56 +227,53 @@ def _pressed(event: ButtonPressed, run: Run, button: str) -> tuple[Action, ...]:
 # --- answering ------------------------------------------------------------------------------------------------------
 
 
-def _text_received(courses: Courses, chat: Chat, event: TextReceived, texts: Texts) -> Step:
-    run = _open_run(chat)
-    element = _on_screen(courses, run) if run else None
+def _text_received(scene: _Scene, event: TextReceived) -> Step:
+    run = scene.run
+    element = scene.element(run) if run is not None else None
     if run is not None and isinstance(element, Input):
-        return _take(courses, chat, run, answer_input(element, run, event.text), texts)
-    return Step(chat, (_hint(chat, element, texts),))
+        return _take(scene, run, answer_input(element, run, event.text))
+    return scene.stay(_hint(scene))
 
 
-def _content_received(courses: Courses, chat: Chat, texts: Texts) -> Step:
-    run = _open_run(chat)
-    return Step(chat, (_hint(chat, _on_screen(courses, run) if run else None, texts),))
-
-
-def _poll_answered(courses: Courses, chat: Chat, event: PollAnswered, texts: Texts) -> Step:
-    run = _open_run(chat)
+def _poll_answered(scene: _Scene, event: PollAnswered) -> Step:
+    run = scene.run
     if run is None or not _is_about(event, run):
-        return Step(chat)
-    element = _on_screen(courses, run)
-    if not isinstance(element, Quiz | Question | MultiChoice) or not _are_options(event.option_ids, element.options):
-        return Step(chat)
+        return scene.stay()
+    element = scene.element(run)
+    if not isinstance(element, PollElement) or not _are_options(event.option_ids, element):
+        return scene.stay()
     closed = (StopPoll(event.poll.message_id),) if event.poll else ()
     reply = answer_poll(element, run, event.option_ids)
-    return _take(courses, chat, run, reply._replace(actions=(*closed, *reply.actions)), texts)
+    return _take(scene, run, reply._replace(actions=(*closed, *reply.actions)))
 
 
 def _is_about(event: PollAnswered, run: Run) -> bool:
-    """Tell whether the vote belongs to the step on screen, as one of an unknown poll does while that step has none."""
+    """Tell whether the vote belongs to the step on screen, as one in an unknown poll does while that step has none."""
     if event.poll is None:
         return not event.is_bound
     return (event.poll.run_id, event.poll.step) == (run.run_id, run.step)
 
 
-def _are_options(option_ids: tuple[int, ...], options: tuple[object, ...]) -> bool:
-    return bool(option_ids) and all(0 <= index < len(options) for index in option_ids)
+def _are_options(option_ids: tuple[int, ...], element: PollElement) -> bool:
+    return bool(option_ids) and all(0 <= index < len(element.options) for index in option_ids)
 
 
-def _take(courses: Courses, chat: Chat, run: Run, reply: Reply, texts: Texts) -> Step:
+def _take(scene: _Scene, run: Run, reply: Reply) -> Step:
     if reply.score is not None:
         run = replace(run, scores={**run.scores, run.element_id: reply.score})
-    return _go(chat, reply.actions, advance(courses, run, texts))
+    return scene.go(reply.actions, advance(scene.courses, run, scene.texts))
 
 
-def _hint(chat: Chat, element: AnyElement | None, texts: Texts) -> SendText:
+def _hint(scene: _Scene) -> SendText:
     """Say what would lead on from here, to a learner who did something else."""
-    run = chat.run
+    run, texts = scene.chat.run, scene.texts
     if run is None:
         return SendText(texts.no_run)
     if run.is_ended:
         return SendText(texts.course_finished, buttons=(restart_button(run, texts),))
-    match awaited(element) if element else Awaited.NOTHING:
+    element = scene.element(run)
+    awaits = awaited(element) if element is not None else Awaited.NOTHING
+    match awaits:
         case Awaited.PRESS:
             return SendText(texts.press_button)
         case Awaited.TEXT:
@@ -254,28 +284,5 @@ def _hint(chat: Chat, element: AnyElement | None, texts: Texts) -> SendText:
             return SendText(texts.not_supported_yet)
         case Awaited.NOTHING | Awaited.START:
             return _offer(run, texts)
-        case _ as unexpected:
-            assert_never(unexpected)
-
-
-# --- the state ------------------------------------------------------------------------------------------------------
-
-
-def _open_run(chat: Chat) -> Run | None:
-    """Return the run the learner is in, ``None`` when there is none or it has ended."""
-    return chat.run if chat.run is not None and not chat.run.is_ended else None
-
-
-def _on_screen(courses: Courses, run: Run) -> AnyElement | None:
-    """Return the element the learner sees: the snapshot, whatever the file says now."""
-    course = courses.get(run.course_id)
-    element = course.elements.get(run.element_id) if course else None
-    if element is not None and element.body == run.body:
-        return element
-    return element_of(run.element_id, run.body)
-
-
-def _go(chat: Chat, actions: tuple[Action, ...], walked: Walk) -> Step:
-    run = walked.run
-    moved = replace(chat, runs={**chat.runs, run.course_id: run}, course_id=run.course_id, offer=None)
-    return Step(moved, (*actions, *walked.actions))
+        case _:
+            assert_never(awaits)

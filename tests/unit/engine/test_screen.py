@@ -109,6 +109,15 @@ FILES = ("u1", "u2")
             id="too long for a caption",
         ),
         pytest.param(
+            audio("😀" * 513),
+            [
+                SendText("😀" * 513, MARKDOWN, link_preview=False),
+                SendMedia(FILES, MediaKind.AUDIO),
+                row("audio", "😀" * 513),
+            ],
+            id="too long in UTF-16",
+        ),
+        pytest.param(
             audio("Listen", link_preview=False),
             [
                 SendText("Listen", MARKDOWN, link_preview=False),
