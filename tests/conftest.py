@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import psycopg
@@ -18,14 +19,27 @@ from app.store.migrate import migrate
 from app.store.store import Store
 
 
+@pytest.fixture
+def server_folder() -> Iterator[Path]:
+    """An empty folder for an embedded PostgreSQL.
+
+    Not in ``tmp_path``: every pytest that starts closes the folder of all for users other than its own, and a server
+    that root starts runs as another.
+    """
+    with TemporaryDirectory(prefix="flotilla-test-") as folder:
+        yield Path(folder)
+
+
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """A server of this test process; TEST_DATABASE_URL names another one to use."""
     if url := os.environ.get("TEST_DATABASE_URL"):
         yield url
         return
-    folder: Path = tmp_path_factory.mktemp("server") / "postgres"
-    with EmbeddedPostgres(folder, durable=False) as url:
+    with (
+        TemporaryDirectory(prefix="flotilla-test-") as folder,
+        EmbeddedPostgres(Path(folder) / "postgres", durable=False) as url,
+    ):
         yield url
 
 

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 from urllib.parse import quote
@@ -27,6 +27,9 @@ PORT = 5432
 
 START_TIMEOUT = 60.0
 """Seconds; recovery after a power cut is part of the start."""
+
+RETRY_PAUSES = (0.5, 2.0)
+"""Seconds; the children of a killed server need a moment to leave."""
 
 LONGEST_SOCKET_PATH = 103
 """Bytes; macOS has the lowest limit."""
@@ -108,6 +111,11 @@ class EmbeddedPostgres:
         options = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in settings.items())
         server_log = self._folder / "server.log"
         arguments = ("-D", str(self._folder), "-l", str(server_log), "-o", options, "-w", "-t", str(int(START_TIMEOUT)))
+        for pause in RETRY_PAUSES:
+            with suppress(StoreError):
+                programs.run("pg_ctl", *arguments, "start")
+                return
+            sleep(pause)
         try:
             programs.run("pg_ctl", *arguments, "start")
         except StoreError as error:

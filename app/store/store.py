@@ -38,10 +38,14 @@ class Store:
 
     @classmethod
     async def open(cls, database_url: str, *, max_connections: int = 4) -> Store:
-        """Connect; raises ``StoreUnavailable`` when the database does not answer within ten seconds."""
+        """Connect; raises ``StoreUnavailable`` when the database does not answer."""
         place = place_of(database_url)
+        parameters = parameters_of(database_url) | {"autocommit": True, "prepare_threshold": 0}
+        with store_errors(place):
+            # The pool would try for as long as it may, and then not say why it failed.
+            await (await AsyncConnection.connect(**parameters)).close()
         pool = AsyncConnectionPool(
-            kwargs=parameters_of(database_url) | {"autocommit": True, "prepare_threshold": 0},
+            kwargs=parameters,
             min_size=1,
             max_size=max_connections,
             timeout=POOL_TIMEOUT,
