@@ -1,0 +1,161 @@
+-- What the migrations add up to on an empty database; a test holds them together. For reading, and for tools.
+
+CREATE TABLE schema_version (
+    migration_id text PRIMARY KEY,
+    oldest_app text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE run (
+    run_id serial PRIMARY KEY,
+    chat_id bigint,
+    username text,
+    botname text,
+    course_id text,
+    date_inserted timestamp DEFAULT now(),
+    utm_source text,
+    utm_campaign text,
+    is_ended boolean
+);
+
+CREATE TABLE conversation (
+    conversation_id serial PRIMARY KEY,
+    chat_id bigint,
+    username text,
+    course_id text,
+    element_id text,
+    element_type text,
+    role text,
+    json text,
+    report text,
+    score real,
+    maxscore real,
+    date_inserted timestamp DEFAULT now(),
+    run_id integer,
+    botname text
+);
+
+CREATE TABLE waiting_element (
+    waiting_element_id serial PRIMARY KEY,
+    chat_id bigint NOT NULL,
+    waiting_till_date timestamp,
+    is_waiting boolean,
+    element_id text,
+    course_id text,
+    botname text
+);
+
+CREATE TABLE course (
+    course_id text,
+    bot_name text,
+    creator_id bigint,
+    date_created timestamp DEFAULT now(),
+    yaml text,
+    PRIMARY KEY (course_id, bot_name)
+);
+
+CREATE TABLE course_element (
+    course_element_id bigserial PRIMARY KEY,
+    element_id text,
+    json text,
+    element_type text,
+    course_id text,
+    bot_name text
+);
+
+CREATE TABLE courseparticipants (
+    courseparticipant_id serial PRIMARY KEY,
+    course_id text,
+    username text,
+    botname text,
+    chat_id bigint
+);
+
+CREATE TABLE bannedparticipants (
+    bannedparticipant_id serial PRIMARY KEY,
+    botname text NOT NULL,
+    chat_id bigint NOT NULL,
+    banned_at timestamp DEFAULT now(),
+    ban_reason text,
+    excluded smallint
+);
+
+CREATE TABLE gen_settings (
+    id integer PRIMARY KEY,
+    bot_name text,
+    s_key text,
+    s_value text
+);
+
+CREATE INDEX run_of_chat ON run (botname, chat_id);
+CREATE INDEX conversation_of_run ON conversation (run_id);
+CREATE INDEX course_element_of_course ON course_element (bot_name, course_id);
+CREATE INDEX courseparticipants_of_course ON courseparticipants (course_id, username);
+CREATE INDEX bannedparticipants_of_chat ON bannedparticipants (botname, chat_id, excluded);
+
+-- One person with one bot. Its row is the lock of the chat.
+CREATE TABLE chat (
+    botname text,
+    chat_id bigint,
+    username text,
+    state jsonb,
+    is_blocked boolean NOT NULL DEFAULT false,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (botname, chat_id)
+);
+
+CREATE TABLE seen_update (
+    botname text,
+    update_id bigint,
+    seen_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (botname, update_id)
+);
+
+-- Messages that Telegram has not accepted yet. run_id and step are set for polls, to bind them once they are sent.
+CREATE TABLE outbox (
+    outbox_id bigserial PRIMARY KEY,
+    botname text NOT NULL,
+    chat_id bigint NOT NULL,
+    method text NOT NULL,
+    params jsonb NOT NULL,
+    run_id integer,
+    step integer,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    failed_at timestamptz,
+    error text
+);
+
+CREATE INDEX outbox_of_chat ON outbox (botname, chat_id);
+
+CREATE TABLE poll (
+    botname text,
+    poll_id text,
+    chat_id bigint NOT NULL,
+    run_id integer NOT NULL,
+    step integer NOT NULL,
+    message_id bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (botname, poll_id)
+);
+
+CREATE INDEX poll_of_run ON poll (botname, run_id, step);
+
+-- Files that Telegram already has: its id for a link, per bot.
+CREATE TABLE media_file (
+    botname text,
+    url text,
+    kind text NOT NULL,
+    file_id text NOT NULL,
+    PRIMARY KEY (botname, url)
+);
+
+-- Updates that could not be applied, for `flotilla replay`.
+CREATE TABLE dead_update (
+    dead_update_id bigserial PRIMARY KEY,
+    botname text NOT NULL,
+    update_id bigint NOT NULL,
+    chat_id bigint,
+    raw jsonb NOT NULL,
+    error text NOT NULL,
+    died_at timestamptz NOT NULL DEFAULT now()
+);
