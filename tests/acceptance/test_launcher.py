@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -211,3 +212,12 @@ def test_a_folder_of_something_else_is_left_alone(checkout: Path, tmp_path: Path
         f"flotilla: {letters} exists and is no virtual environment; remove it, or set FLOTILLA_VENV to another folder"
     )
     assert [path.name for path in letters.iterdir()] == ["dear.txt"]
+
+
+def test_the_image_is_built_with_the_same_uv() -> None:
+    named = [
+        set(re.findall(r"(?:UV_VERSION=|uv==)([\d.]+)", (ROOT / name).read_text()))
+        for name in ("flotilla", "Dockerfile")
+    ]
+    assert named[0] == named[1]
+    assert len(named[0]) == 1
