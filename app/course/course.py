@@ -63,7 +63,7 @@ class Courses:
         return self.courses.get(course_id)
 
     def start_of(self, course_id: str) -> AnyElement | None:
-        """Return the element a run of this course starts at: the entry's ``element`` if the course has it, else the first."""
+        """Return the element a run of this course starts at: the entry's ``element`` if it exists, else the first."""
         course = self.courses.get(course_id)
         if course is None:
             return None

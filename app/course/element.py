@@ -1,7 +1,8 @@
 """The elements of a course, as the loader hands them to the engine.
 
 Source: course-format.md, section 2. Every element keeps its ``body``, the mapping as it stood in the file, because rows
-and chat states store it: an element that is on a learner's screen is answered from that snapshot, whatever the file says now.
+and chat states store it: an element that is on a learner's screen is answered from that snapshot, whatever the file
+says now.
 """
 
 from __future__ import annotations

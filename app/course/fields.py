@@ -173,7 +173,7 @@ class Fields:
             fields.check_keys(known)
             options.append(_distinct(_option(fields), options, fields))
         if not MIN_OPTIONS <= len(options) <= MAX_OPTIONS:
-            text = f"has {len(options)} answers, a poll takes {MIN_OPTIONS} to {MAX_OPTIONS}"
+            text = f"a poll takes {MIN_OPTIONS} to {MAX_OPTIONS} answers, not {len(options)}"
             self.error("answers" if "answers" in self.table.items else "", text)
         return tuple(options)
 

@@ -157,12 +157,13 @@ def load_courses(read: Read, folder: str) -> tuple[Courses, list[Problem]]:
     return Courses(listing.entries, courses), problems + more
 
 
-def resolve(path: str, folder: str) -> str:
+def resolve(path: str, folder: str, *, from_root: bool = True) -> str:
     """Return a path of a list as a path from the project root (course-format.md, section 1.3).
 
-    Raises ``ValueError`` when it leads out of ``scripts/``.
+    With ``from_root`` a path that begins with ``scripts/`` is one already. Raises ``ValueError`` when the path leads
+    out of ``scripts/``.
     """
-    inside = path.removeprefix(ROOT) if path.startswith(ROOT) else f"{folder.strip('/')}/{path}"
+    inside = path.removeprefix(ROOT) if from_root and path.startswith(ROOT) else f"{folder.strip('/')}/{path}"
     parts: list[str] = []
     for part in inside.split("/"):
         if part == "..":
@@ -225,8 +226,7 @@ def _extended(main: Listing, read: Read, folder: str) -> tuple[Listing, list[Pro
     path, source = main.extension
     if path == DATABASE:
         return main, [source.problem("path", f"a list of courses from the database is {NOT_YET}", severity="warning")]
-    # Unlike a course, an extension is always a file of the bot's folder: a leading scripts/ is nothing special.
-    file = _resolve(f"./{path}", folder, source)
+    file = _resolve(path, folder, source, from_root=False)
     text = file if isinstance(file, Problem) else _read(read, file, source)
     if isinstance(file, Problem) or isinstance(text, Problem):
         return replace(main, is_complete=False), [problem for problem in (text,) if isinstance(problem, Problem)]
@@ -251,9 +251,9 @@ def _resolved(listing: Listing, folder: str) -> tuple[Listing, list[Problem]]:
     return replace(listing, entries=entries, is_complete=listing.is_complete and not problems), problems
 
 
-def _resolve(path: str, folder: str, source: Source) -> str | Problem:
+def _resolve(path: str, folder: str, source: Source, *, from_root: bool = True) -> str | Problem:
     try:
-        return resolve(path, folder)
+        return resolve(path, folder, from_root=from_root)
     except ValueError as error:
         return source.problem("path", str(error), "name a file inside it")
 

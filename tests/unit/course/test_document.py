@@ -101,13 +101,15 @@ def test_merge_keys() -> None:
     [
         ("a: b: c", "a.yml:1:5: is not valid YAML: mapping values are not allowed in this context; "
                     "a text with a colon needs quotes, or write it below a '|'"),
-        ("a:\n\tb: 1", "a.yml:2:1: is not valid YAML: while scanning for the next token on line 2: found character that "
-                       "cannot start any token; indent with spaces, not tabs; quote texts that begin with @ or `"),
-        ("a: [1", "a.yml:2:1: is not valid YAML: while parsing a flow sequence on line 1: did not find expected ',' or ']'"),
-        ('a: "x\nb: 1', "a.yml:2:5: is not valid YAML: while scanning a quoted scalar on line 1: found unexpected end of stream"),
+        ("a:\n\tb: 1", "a.yml:2:1: is not valid YAML: while scanning for the next token on line 2: found character "
+                       "that cannot start any token; indent with spaces, not tabs; quote texts that begin with @ or `"),
+        ("a: [1", "a.yml:2:1: is not valid YAML: while parsing a flow sequence on line 1: "
+                  "did not find expected ',' or ']'"),
+        ('a: "x\nb: 1', "a.yml:2:5: is not valid YAML: while scanning a quoted scalar on line 1: "
+                        "found unexpected end of stream"),
         ("a: *x", "a.yml:1:4: is not valid YAML: found undefined alias"),
-        ("a: 1\n---\nb: 2", "a.yml:2:1: is not valid YAML: expected a single document in the stream on line 1: but found "
-                            "another document; remove the '---' line"),
+        ("a: 1\n---\nb: 2", "a.yml:2:1: is not valid YAML: expected a single document in the stream on line 1: but "
+                            "found another document; remove the '---' line"),
         ("a: 1\né: \x07", "a.yml:2: has the control character '\\x07'; remove it"),
         ("a: 1\nb: \x00", "a.yml:2: has the control character '\\x00'; remove it"),
         ('a: 1\nb: "\\0"', "a.yml:2:4: has the control character '\\x00'; remove it"),

@@ -1,0 +1,188 @@
+"""What the old program did wrong (course-format.md, section 7) and the loader must do right."""
+
+from textwrap import dedent
+
+import pytest
+
+from app.course.course import Course
+from app.course.element import Input, Message, MultiChoice, Option, ParseMode, Quiz, Section, Unsupported
+from app.course.loader import load_course
+
+
+def load(text: str) -> tuple[Course, list[str]]:
+    course, problems = load_course(dedent(text), "scripts/a.yml")
+    return course, [f"{problem.severity}: {problem}" for problem in problems]
+
+
+def test_d12_a_missing_goto_target_is_an_error() -> None:
+    _, problems = load("""
+        a: {type: jump, text: hi, options: [{text: x, goto: Intr_1}, {text: y, goto: zzz}]}
+        b: {type: message, text: hi, options: [{text: x, goto: Intro_11}]}
+        Intro_1: {type: delay, text: hi, wait: 1m, goto: Intro_2}
+    """)
+    errors = [problem for problem in problems if problem.startswith("error")]
+    assert errors == [
+        "error: scripts/a.yml:2:47: a/options/1/goto: there is no element 'Intr_1'; did you mean 'Intro_1'?",
+        "error: scripts/a.yml:2:72: a/options/2/goto: there is no element 'zzz'; use the id of an element of this file",
+        "error: scripts/a.yml:3:50: b/options/1/goto: there is no element 'Intro_11'; did you mean 'Intro_1'?",
+        "error: scripts/a.yml:4:44: Intro_1/goto: there is no element 'Intro_2'; did you mean 'Intro_1'?",
+    ]
+
+
+def test_d13_a_section_is_an_element_without_a_problem() -> None:
+    course, problems = load("a: {type: section, title: One}\nb: {type: end}\n")
+    assert problems == []
+    assert course.first() == Section("a", {"type": "section", "title": "One"}, title="One")
+
+
+CORRECT = [
+    ("yes", True),
+    ("true", True),
+    ("on", True),
+    ("1", True),
+    ("'yes'", True),
+    ("'True'", True),
+    ("'1'", True),
+    ("no", False),
+    ("false", False),
+    ("0", False),
+    ("'no'", False),
+    ("'False'", False),
+    ("'0'", False),
+    ("''", False),
+    ("~", False),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), CORRECT)
+def test_d15_correct_is_what_it_says(value: str, expected: bool) -> None:
+    course, problems = load(f"a: {{type: multi_choice, text: hi, answers: [{{text: x, correct: {value}}}, y]}}")
+    element = course.elements["a"]
+    assert isinstance(element, MultiChoice)
+    assert (element.options, problems) == ((Option("x", expected), Option("y")), [])
+
+
+def test_d15_no_after_yes_does_not_make_the_wrong_answer_right() -> None:
+    course, problems = load("a: {type: quiz, text: hi, answers: [{text: x, correct: yes}, {text: y, correct: no}]}")
+    element = course.elements["a"]
+    assert isinstance(element, Quiz)
+    assert (element.options, problems) == ((Option("x", True), Option("y")), [])
+
+
+def test_d15_several_right_answers_are_kept_and_reported() -> None:
+    course, problems = load(
+        "a: {type: quiz, text: hi, answers: [{text: x, correct: yes}, {text: y, correct: 1}, {text: z}]}"
+    )
+    element = course.elements["a"]
+    assert isinstance(element, Quiz)
+    assert element.options == (Option("x", True), Option("y", True), Option("z"))
+    assert problems == [
+        "warning: scripts/a.yml:1:27: a/answers: 2 answers are correct: any of them scores, Telegram shows 'y' as "
+        "right; use multi_choice for several right answers"
+    ]
+
+
+@pytest.mark.parametrize("answers", ["[x, y]", "[{text: x, correct: 'no'}, {text: y, correct: no}]"])
+def test_d15_a_quiz_without_a_right_answer_is_an_error(answers: str) -> None:
+    _, problems = load(f"a: {{type: quiz, text: hi, answers: {answers}}}")
+    assert problems == [
+        "error: scripts/a.yml:1:27: a/answers: no answer is correct; add 'correct: yes' to the right one"
+    ]
+
+
+def test_d16_an_input_needs_no_feedback() -> None:
+    course, problems = load("a: {type: input, text: hi, correct_answer: 42}")
+    element = course.elements["a"]
+    assert isinstance(element, Input)
+    assert (element.correct_answer, element.feedback_correct, problems) == ("42", None, [])
+
+
+def test_d17_the_verdicts_of_multi_choice_are_optional() -> None:
+    course, problems = load("a: {type: multi_choice, text: hi, answers: [x, {text: y, correct: yes}]}")
+    element = course.elements["a"]
+    assert isinstance(element, MultiChoice)
+    verdicts = (element.feedback_correct, element.feedback_partial, element.feedback_incorrect)
+    assert (verdicts, problems) == ((None, None, None), [])
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("HTML", ParseMode.HTML), ("HTML!", ParseMode.HTML), ("Markdown", ParseMode.MARKDOWN)]
+)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "message, text: hi",
+        "audio, media: https://example.org/a.mp3",
+        "input, text: hi",
+        "quiz, text: hi, answers: [x, {text: y, correct: yes}]",
+        "question, text: hi, answers: [x, y]",
+        "multi_choice, text: hi, answers: [x, {text: y, correct: yes}]",
+        "jump, text: hi, options: [x]",
+        "end",
+    ],
+)
+def test_d35_parse_mode_is_read_everywhere(fields: str, value: str, expected: ParseMode) -> None:
+    course, problems = load(f"a: {{type: {fields}, parse_mode: {value}}}")
+    element = course.elements["a"]
+    assert not isinstance(element, Section | Unsupported)
+    assert (element.parse_mode, problems) == (expected, [])
+
+
+def test_d35_a_misindented_line_is_reported() -> None:
+    course, problems = load("""
+        a:
+          type: message
+          text: >
+            One.
+          You will learn:
+          - this
+    """)
+    assert problems == ["warning: scripts/a.yml:6:3: a/You will learn: unknown key; check its spelling and indentation"]
+    assert isinstance(course.elements["a"], Message)
+
+
+def test_d39_a_delay_without_wait_or_goto_is_an_error() -> None:
+    for fields in ("wait: 1m", "goto: a", "wait: 1m, text: hi", ""):
+        _, problems = load(f"a: {{type: delay, {fields}}}")
+        assert "error: scripts/a.yml:1:1: a: 'wait' or 'goto' is missing; a delay needs both" in problems
+
+
+def test_d42_poll_limits() -> None:
+    many = ", ".join(f"a{n}" for n in range(13))
+    _, problems = load(f"""
+        a: {{type: question, text: hi, answers: [one]}}
+        b: {{type: question, text: hi, answers: [{many}]}}
+        c: {{type: question, text: hi, answers: [{"x" * 100}, {"y" * 101}]}}
+        d: {{type: question, text: {"x" * 301}, answers: [a, b]}}
+    """)
+    assert problems == [
+        "error: scripts/a.yml:2:31: a/answers: a poll takes 2 to 12 answers, not 1",
+        "error: scripts/a.yml:3:31: b/answers: a poll takes 2 to 12 answers, not 13",
+        "error: scripts/a.yml:4:143: c/answers/2/text: has 101 characters, an answer takes 100; shorten it",
+    ]
+
+
+def test_d42_equal_answers_are_told_apart() -> None:
+    long = "x" * 100
+    course, problems = load(
+        f"a: {{type: quiz, text: hi, answers: [{{text: {long}, correct: yes}}, {long}, b, ' b', b]}}"
+    )
+    element = course.elements["a"]
+    assert isinstance(element, Quiz)
+    assert [option.text for option in element.options] == [long, "x" * 96 + " (2)", "b", "b (2)", "b (3)"]
+    assert [problem.split("; ")[1] for problem in problems] == [
+        "a number is added",
+        "a number is added",
+        "a number is added",
+    ]
+    assert "a/answers/4/text: has the same text as answer 3: 'b'" in problems[1]
+
+
+def test_d46_the_spellings_of_the_visual_editor_are_accepted() -> None:
+    course, problems = load("""
+        s: {type: section, title: One}
+        a: {type: dialog, text: hi, prompt: x, max_messages: 150, parse_mode: HTML!}
+        b: {type: test, text: hi, prefix: a, score: {"20": x, "65": y, "100": z}}
+    """)
+    assert [problem.split(": ")[2] for problem in problems] == ["a/type", "b/type"]
+    assert course.elements["b"].body["score"] == {"20": "x", "65": "y", "100": "z"}
