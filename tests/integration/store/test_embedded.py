@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,8 @@ import pytest
 
 from app.store.embedded import EmbeddedPostgres
 from app.store.errors import StoreError
+
+embedded = partial(EmbeddedPostgres, durable=False)
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -53,9 +56,9 @@ def words(url: str) -> list[str]:
 
 def test_data_stays_from_one_start_to_the_next(folder: Path) -> None:
     for word in ("a", "b"):
-        with EmbeddedPostgres(folder) as url:
+        with embedded(folder) as url:
             remember(url, word)
-    with EmbeddedPostgres(folder) as url:
+    with embedded(folder) as url:
         assert words(url) == ["a", "b"]
 
     assert servers_of(folder) == []
@@ -63,21 +66,21 @@ def test_data_stays_from_one_start_to_the_next(folder: Path) -> None:
 
 def test_two_folders_are_two_servers(folder: Path) -> None:
     other = folder.with_name("other")
-    with EmbeddedPostgres(folder) as url, EmbeddedPostgres(other, durable=False) as other_url:
+    with embedded(folder) as url, embedded(other) as other_url:
         remember(url, "a")
         remember(other_url, "b")
         assert (words(url), words(other_url)) == (["a"], ["b"])
 
 
 def test_nothing_listens_on_the_network(folder: Path) -> None:
-    with EmbeddedPostgres(folder, max_connections=30) as url, psycopg.connect(url) as connection:
+    with embedded(folder, max_connections=30) as url, psycopg.connect(url) as connection:
         query = "SELECT current_setting('listen_addresses'), current_setting('max_connections')"
         assert connection.execute(query).fetchone() == ("", "30")
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 def test_the_last_of_several_users_stops_the_server(folder: Path) -> None:
-    first, second = EmbeddedPostgres(folder), EmbeddedPostgres(folder)
+    first, second = embedded(folder), embedded(folder)
     url = first.start()
     assert second.start() == url
     first.stop()
@@ -98,7 +101,7 @@ def test_committed_data_survives_a_killed_server(folder: Path) -> None:
     psutil.wait_procs(killed)
     assert (folder / "postmaster.pid").exists()
 
-    with EmbeddedPostgres(folder) as url:
+    with embedded(folder) as url:
         assert words(url) == ["a"]
     postgres.stop()
 
@@ -129,7 +132,7 @@ def test_the_server_of_a_killed_process_is_taken_over(folder: Path) -> None:
     assert died.returncode == -signal.SIGKILL
     left_behind = server_pid(folder)
 
-    with EmbeddedPostgres(folder) as url:
+    with embedded(folder) as url:
         assert url == died.stdout.strip()
         assert server_pid(folder) == left_behind
     assert servers_of(folder) == []
@@ -137,12 +140,12 @@ def test_the_server_of_a_killed_process_is_taken_over(folder: Path) -> None:
 
 def test_a_pid_file_that_names_some_other_process_is_no_obstacle(folder: Path) -> None:
     """After a power cut the number may belong to anyone."""
-    with EmbeddedPostgres(folder) as url:
+    with embedded(folder) as url:
         remember(url, "a")
         pid_file = (folder / "postmaster.pid").read_text().splitlines()
     (folder / "postmaster.pid").write_text("\n".join([str(os.getpid()), *pid_file[1:]]) + "\n")
 
-    with EmbeddedPostgres(folder) as url:
+    with embedded(folder) as url:
         assert words(url) == ["a"]
 
 
@@ -151,13 +154,13 @@ def test_a_start_that_died_while_it_made_the_data_folder(folder: Path) -> None:
     unfinished.mkdir(parents=True)
     (unfinished / "PG_VERSION").write_text("18\n")
 
-    with EmbeddedPostgres(folder) as url:
+    with embedded(folder) as url:
         remember(url, "a")
 
 
 def test_a_path_too_long_for_a_socket(server_folder: Path) -> None:
     folder = server_folder / ("long" * 25) / "with space" / "postgres"
-    with EmbeddedPostgres(folder) as url:
+    with embedded(folder) as url:
         remember(url, "a")
         assert words(url) == ["a"]
         (socket_folder,) = [Path(line) for line in (folder / "postmaster.pid").read_text().splitlines()[4:5]]
@@ -170,7 +173,7 @@ def test_a_folder_with_other_things_in_it_is_left_alone(folder: Path) -> None:
     (folder / "diary.txt").write_text("dear diary")
 
     with pytest.raises(StoreError, match=r"^'.*/postgres' is not a data folder of PostgreSQL; move it away$"):
-        EmbeddedPostgres(folder).start()
+        embedded(folder).start()
     assert [path.name for path in folder.iterdir()] == ["diary.txt"]
 
 
@@ -179,23 +182,23 @@ def test_data_of_a_version_that_is_not_installed(folder: Path) -> None:
     (folder / "PG_VERSION").write_text("9\n")
 
     with pytest.raises(StoreError, match=r"was made by PostgreSQL 9, which is not installed; install a version of"):
-        EmbeddedPostgres(folder).start()
+        embedded(folder).start()
 
 
 def test_a_server_that_does_not_start_says_where_its_log_is(folder: Path) -> None:
-    with EmbeddedPostgres(folder):
+    with embedded(folder):
         pass
     (folder / "postgresql.conf").write_text("no_such_setting = 1\n")
 
     with pytest.raises(StoreError, match=r"^pg_ctl of PostgreSQL failed: .*; see '.*/postgres/server\.log'$"):
-        EmbeddedPostgres(folder).start()
+        embedded(folder).start()
 
 
 @as_root
 def test_root_opens_closed_folders_for_passing_and_no_more(server_folder: Path) -> None:
     closed, folder = server_folder / "closed", server_folder / "closed" / "postgres"
     closed.mkdir(mode=0o700)
-    with EmbeddedPostgres(folder):
+    with embedded(folder):
         assert stat.S_IMODE(closed.stat().st_mode) == 0o701
         assert folder.stat().st_uid != 0
 
@@ -205,7 +208,22 @@ def test_root_runs_the_server_as_the_owner_of_the_fleet(server_folder: Path) -> 
     fleet, owner = server_folder / "fleet", 2
     fleet.mkdir(mode=0o700)
     os.chown(fleet, owner, owner)
-    with EmbeddedPostgres(fleet / "postgres"):
+    with embedded(fleet / "postgres"):
         assert (fleet / "postgres").stat().st_uid == owner
         assert psutil.Process(server_pid(fleet / "postgres")).uids().real == owner
     assert stat.S_IMODE(fleet.stat().st_mode) == 0o700
+
+
+@as_root
+def test_data_of_another_user_is_not_touched(server_folder: Path) -> None:
+    server_folder.chmod(0o755)
+    folder = server_folder / "postgres"
+    folder.mkdir(mode=0o700)
+    os.seteuid(2)
+    try:
+        with pytest.raises(
+            StoreError, match=r"/postgres' belongs to the user with number 0; run as that user, or as root$"
+        ):
+            embedded(folder).start()
+    finally:
+        os.seteuid(0)
