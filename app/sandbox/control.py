@@ -21,10 +21,17 @@ LONGEST_WAIT = 60
 Json = dict[str, Any]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PAGE = {
-    "": ("index.html", "text/html"),
-    "app.js": ("app.js", "text/javascript"),
-    "style.css": ("style.css", "text/css"),
+    "index.html": "text/html",
+    "text.js": "text/javascript",
+    "message.js": "text/javascript",
+    "app.js": "text/javascript",
+    "style.css": "text/css",
 }
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src * data:; media-src *; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""What the page may load: nothing but itself, and the media of courses from anywhere."""
 _FAULT = TypeAdapter(Fault)
 KINDS = ("photo", "video", "audio", "voice", "document", "animation")
 
@@ -47,8 +54,9 @@ class Control:
 
     def add_routes(self, app: web.Application) -> None:
         """Add all routes to the application."""
-        for path, (name, content_type) in PAGE.items():
-            app.router.add_get(f"/{path}", _page(name, content_type))
+        app.router.add_get("/", _page("index.html"))
+        for name in PAGE:
+            app.router.add_get(f"/{name}", _page(name))
         routes: list[tuple[str, str, Handler]] = [
             ("GET", "bots", self.list_bots),
             ("POST", "bots", self.add_bot),
@@ -187,10 +195,11 @@ def _answering(handler: Handler) -> Handler:
     return answer
 
 
-def _page(name: str, content_type: str) -> Handler:
+def _page(name: str) -> Handler:
     async def serve(request: web.Request) -> web.StreamResponse:
         text = (files("app.sandbox") / "page" / name).read_text(encoding="utf-8")
-        return web.Response(text=text, content_type=content_type, headers={"Cache-Control": "no-cache"})
+        headers = {"Cache-Control": "no-cache", "Content-Security-Policy": POLICY}
+        return web.Response(text=text, content_type=PAGE[name], headers=headers)
 
     return serve
 
