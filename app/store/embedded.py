@@ -56,7 +56,7 @@ class EmbeddedPostgres:
         self._use: int | None = None
 
     def start(self) -> str:
-        """Start the server unless it runs already, and return the URL of its database.
+        """Start the server unless it runs already, and return the URL of its database; may be repeated.
 
         Raises ``StoreError`` with the remedy when the programs are missing or the server does not start.
         """
@@ -67,7 +67,8 @@ class EmbeddedPostgres:
             if _running_socket(self._folder) is None:
                 self._create(programs)
                 self._launch(programs)
-            self._use = os.open(self._beside("use"), os.O_RDONLY | os.O_CREAT, 0o644)
+            if self._use is None:
+                self._use = os.open(self._beside("use"), os.O_RDONLY | os.O_CREAT, 0o644)
             fcntl.flock(self._use, fcntl.LOCK_SH)
             socket = _ready_socket(self._folder)
         return f"postgresql://postgres@/postgres?host={quote(str(socket), safe='')}&port={PORT}"

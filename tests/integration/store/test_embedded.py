@@ -116,6 +116,7 @@ def test_a_killed_postmaster_alone_is_replaced_too(folder: Path) -> None:
 
     assert words(postgres.start()) == ["a"]
     postgres.stop()
+    assert servers_of(folder) == []
 
 
 START_AND_DIE = """
