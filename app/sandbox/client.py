@@ -198,6 +198,7 @@ class SandboxClient:
         """Send a request and return its answer; raise ``RefusedError`` if it was refused."""
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=90))
+        # Unlike bytes, a file does not make aiohttp warn of a long text.
         data = None if body is None else io.BytesIO(json.dumps(body).encode())
         headers = {"Content-Type": "application/json"}
         async with self._session.request(

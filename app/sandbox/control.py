@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from importlib.resources import files
@@ -11,6 +12,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
+from app.sandbox.arguments import UNKNOWN_TYPE
 from app.sandbox.errors import ApiError, bad_request
 from app.sandbox.faults import Fault, Faults
 from app.sandbox.learner import Hand, transcript
@@ -77,7 +79,7 @@ class Control:
 
     async def list_bots(self, request: web.Request) -> web.StreamResponse:
         """List the bots; ``after`` (a version) and ``timeout`` wait for a change first."""
-        await self._wait(request)
+        await self._wait(request, lambda: self._world.changes.version)
         return web.json_response(
             {"version": self._world.changes.version, "bots": [_bot_body(bot) for bot in self._world]}
         )
@@ -92,14 +94,14 @@ class Control:
 
     async def show_bot(self, request: web.Request) -> web.StreamResponse:
         """Show one bot; ``after`` and ``timeout`` wait for a change first."""
-        await self._wait(request)
+        await self._wait(request, lambda: self._world.changes.version)
         return web.json_response(_bot_body(self._bot(request)))
 
     async def revoke(self, request: web.Request) -> web.StreamResponse:
         """Make the bot's token worthless."""
         bot = self._bot(request)
         bot.revoked = True
-        bot.updates.end_polling()
+        bot.updates.close()
         return web.json_response({})
 
     async def list_calls(self, request: web.Request) -> web.StreamResponse:
@@ -124,15 +126,19 @@ class Control:
         media = self._bot(request).files.get(request.match_info["file_id"])
         if media is None or media.url is not None:
             raise ApiError(404, "Not Found: there is no such uploaded file")
-        return web.Response(
-            body=media.content, headers={"Content-Type": media.mime_type, "X-Content-Type-Options": "nosniff"}
-        )
+        headers = {
+            "Content-Type": media.mime_type,
+            "X-Content-Type-Options": "nosniff",
+            "Content-Security-Policy": "sandbox",
+        }
+        return web.Response(body=media.content, headers=headers)
 
     async def show_chat(self, request: web.Request) -> web.StreamResponse:
         """Show a chat; ``after`` and ``timeout`` wait for a change first."""
         bot = self._bot(request)
-        await self._wait(request)
-        return web.json_response(transcript(bot, bot.chat(_learner_id(request))))
+        chat = bot.chat(_learner_id(request))
+        await self._wait(request, lambda: chat.version)
+        return web.json_response(transcript(bot, chat))
 
     async def act(self, request: web.Request) -> web.StreamResponse:
         """Do something as a learner; ``learner`` in the body introduces them first."""
@@ -142,7 +148,7 @@ class Control:
         body = await _body(request)
         hand = Hand(self._bot(request), _learner_id(request))
         hand.introduce(_profile(body))
-        return web.json_response({"result": action(hand, body), "version": self._world.changes.version})
+        return web.json_response({"result": action(hand, body)})
 
     async def list_faults(self, request: web.Request) -> web.StreamResponse:
         """List the faults that are still to happen."""
@@ -173,14 +179,13 @@ class Control:
             raise ApiError(404, f"Not Found: no bot is named {name!r}")
         return bot
 
-    async def _wait(self, request: web.Request) -> None:
-        changes = self._world.changes
+    async def _wait(self, request: web.Request, version: Callable[[], int]) -> None:
         try:
             after = int(request.query.get("after", "-1"))
             timeout = min(float(request.query.get("timeout", "0")), LONGEST_WAIT)
         except ValueError:
             raise bad_request("after and timeout must be numbers") from None
-        await changes.until(lambda: changes.version > after, timeout)
+        await self._world.changes.until(lambda: version() > after, timeout)
 
 
 def _answering(handler: Handler) -> Handler:
@@ -223,7 +228,9 @@ def _send_file(hand: Hand, body: Json) -> int:
         content = base64.b64decode(_string(body, "content"), validate=True)
     except ValueError:
         raise bad_request("content must be base64") from None
-    mime_type = str(body.get("mime_type", "application/octet-stream"))
+    mime_type = str(body.get("mime_type", UNKNOWN_TYPE))
+    if not re.fullmatch(r"[\w.+-]+/[\w.+-]+(;[ -~]*)?", mime_type, re.ASCII):
+        raise bad_request(f"{mime_type!r} is no media type")
     return hand.send_file(kind, content, mime_type, str(body.get("caption", ""))).id
 
 
@@ -239,8 +246,11 @@ def _is_update(update: Any) -> bool:
 
 
 async def _body(request: web.Request) -> Json:
+    if request.content_type != "application/json":
+        # What other sites make a browser send without asking first is never this type.
+        raise bad_request("the body must be JSON, with the header Content-Type: application/json")
     try:
-        body = await request.json() if request.can_read_body else {}
+        body = await request.json()
     except (ValueError, RecursionError):
         raise bad_request("the body must be JSON") from None
     if not isinstance(body, dict):

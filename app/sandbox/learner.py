@@ -30,6 +30,7 @@ class Hand:
         self.chat.learner = replace(
             self.chat.learner, **{name: profile[name] for name in names if profile.get(name) is not None}
         )
+        self.bot.changed(self.chat)
 
     def send_text(self, text: str) -> Message:
         """Send a text or command."""
@@ -53,8 +54,10 @@ class Hand:
             raise bad_request(f"message {message_id} never had a button with the data {data!r}")
         notice = Notice(str(secrets.randbits(62)), message_id, data)
         self.chat.notices.append(notice)
+        self.bot.presses[notice.id] = (self.chat, notice)
         query = {"id": notice.id, "from": self._user(), "message": message.body, "data": data}
         self.bot.updates.push("callback_query", query | {"chat_instance": str(self.chat.learner.id * 7919)})
+        self.bot.changed(self.chat)
         return notice
 
     def vote(self, message_id: int, option_ids: list[int]) -> None:
@@ -71,6 +74,7 @@ class Hand:
             answer = {"poll_id": poll.id, "user": self._user(), "option_ids": ids}
             self.bot.updates.push("poll_answer", answer | {"option_persistent_ids": [str(index) for index in ids]})
         self.bot.updates.push("poll", message.body["poll"])
+        self.bot.changed(self.chat)
 
     def set_blocked(self, blocked: bool) -> None:
         """Block the bot or let it write again."""
@@ -82,7 +86,7 @@ class Hand:
         old, new = (member, kicked) if blocked else (kicked, member)
         change = {"chat": self.chat.learner.chat(), "from": self._user(), "date": int(time.time())}
         self.bot.updates.push("my_chat_member", change | {"old_chat_member": old, "new_chat_member": new})
-        self.bot.changes.mark()
+        self.bot.changed(self.chat)
 
     def _send(self, content: Json) -> Message:
         self.set_blocked(False)
@@ -104,7 +108,7 @@ class Hand:
 def transcript(bot: Bot, chat: Chat) -> Json:
     """Return everything the learner sees, oldest first."""
     return {
-        "version": bot.changes.version,
+        "version": chat.version,
         "bot": {"id": bot.id, "username": bot.username, "title": bot.title},
         "learner": chat.learner.user(),
         "blocked": chat.blocked,

@@ -30,6 +30,11 @@ def chat_of(bot: Bot, args: Arguments) -> Chat:
         raise bad_request("chat not found") from None
 
 
+def chat_of_message(bot: Bot, message: Message) -> Chat:
+    """Return the chat a message is in."""
+    return bot.chats[message.body["chat"]["id"]]
+
+
 def send_message(bot: Bot, args: Arguments) -> Json:
     """Send a text."""
     chat = chat_of(bot, args)
@@ -80,7 +85,7 @@ def delete_message(bot: Bot, args: Arguments) -> bool:
     chat = chat_of(bot, args)
     if chat.messages.pop(args.integer("message_id"), None) is None:
         raise bad_request("message to delete not found")
-    bot.changes.mark()
+    bot.changed(chat)
     return True
 
 
@@ -91,22 +96,21 @@ def send_chat_action(bot: Bot, args: Arguments) -> bool:
     if not action.startswith(("typing", "upload_", "record_", "choose_", "find_")):
         raise bad_request("wrong parameter action in request")
     chat.action = action
-    bot.changes.mark()
+    bot.changed(chat)
     return True
 
 
 def answer_callback_query(bot: Bot, args: Arguments) -> bool:
     """Answer a press, with a notice or silently."""
     query_id = args.text("callback_query_id")
-    waiting = (notice for chat in bot.chats.values() for notice in chat.notices if notice.text is None)
-    notice = next((notice for notice in waiting if notice.id == query_id), None)
-    if notice is None:
+    if query_id not in bot.presses:
         raise bad_request("query is too old and response timeout expired or query ID is invalid")
     if utf16_length(args.text("text")) > NOTICE_LIMIT:
         raise bad_request("MESSAGE_TOO_LONG")
+    chat, notice = bot.presses.pop(query_id)
     notice.text = args.text("text")
     notice.show_alert = args.boolean("show_alert")
-    bot.changes.mark()
+    bot.changed(chat)
     return True
 
 
@@ -142,7 +146,7 @@ def _editable(bot: Bot, args: Arguments) -> Message:
 def _edited(bot: Bot, message: Message, markup: Json | None) -> Json:
     message.show(markup)
     message.edited = True
-    bot.changes.mark()
+    bot.changed(chat_of_message(bot, message))
     return message.body
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.sandbox import media, messages, polls
 from app.sandbox.arguments import Arguments
-from app.sandbox.errors import bad_request
+from app.sandbox.errors import bad_request, unauthorized
 from app.sandbox.state import Bot
 from app.sandbox.webhook import Webhook
 
@@ -32,7 +32,10 @@ async def get_updates(bot: Bot, args: Arguments) -> list[Json]:
     limit = min(max(args.integer("limit", MOST_UPDATES), 1), MOST_UPDATES)
     timeout = min(max(args.integer("timeout"), 0), LONGEST_POLL)
     _set_allowed(bot, args)
-    return await bot.updates.fetch(args.integer("offset"), limit, timeout)
+    updates = await bot.updates.fetch(args.integer("offset"), limit, timeout)
+    if bot.revoked:
+        raise unauthorized()
+    return updates
 
 
 def set_webhook(bot: Bot, args: Arguments) -> bool:
@@ -93,8 +96,7 @@ def set_my_commands(bot: Bot, args: Arguments) -> bool:
     commands = args.json("commands", "can't parse commands JSON object")
     if not isinstance(commands, list):
         raise bad_request("expected an Array of BotCommand")
-    bot.commands[_menu(args)] = [_command(command) for command in commands]
-    bot.changes.mark()
+    bot.set_commands(_menu(args), [_command(command) for command in commands])
     return True
 
 
@@ -105,8 +107,7 @@ def get_my_commands(bot: Bot, args: Arguments) -> list[Json]:
 
 def delete_my_commands(bot: Bot, args: Arguments) -> bool:
     """Forget the menu of one scope and language."""
-    bot.commands.pop(_menu(args), None)
-    bot.changes.mark()
+    bot.set_commands(_menu(args), [])
     return True
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from app.course.markup import utf16_length
 from app.sandbox.arguments import Arguments
 from app.sandbox.errors import bad_request
-from app.sandbox.messages import chat_of, message_of
+from app.sandbox.messages import chat_of, chat_of_message, message_of
 from app.sandbox.state import Bot, Poll
 
 QUESTION_LIMIT = 300
@@ -55,7 +55,7 @@ def stop_poll(bot: Bot, args: Arguments) -> Json:
     message.show(args.reply_markup())
     poll = message.body["poll"] = message.poll.body()
     bot.updates.push("poll", poll)
-    bot.changes.mark()
+    bot.changed(chat_of_message(bot, message))
     return poll
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -15,6 +16,8 @@ from app.sandbox.updates import UpdateQueue
 from app.sandbox.webhook import Webhook
 
 Json = dict[str, Any]
+MOST_CALLS = 100_000
+"""Calls of one bot that are remembered."""
 TOKEN = re.compile(r"\d{1,20}:[A-Za-z0-9_-]+")
 
 
@@ -140,6 +143,8 @@ class Chat:
     started: bool = False
     action: str | None = None
     """What the bot does now (``typing``), until its next message."""
+    version: int = 0
+    """The number of its last change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +168,9 @@ class Bot:
         self.chats: dict[int, Chat] = {}
         self.files: dict[str, Media] = {}
         self.commands: dict[str, list[Json]] = {}
-        self.calls: list[Call] = []
+        self.presses: dict[str, tuple[Chat, Notice]] = {}
+        """The presses that are not answered yet, by the id of their callback query."""
+        self.calls: deque[Call] = deque(maxlen=MOST_CALLS)
         self.changes = changes
         self.updates = UpdateQueue(changes)
         self.webhook: Webhook | None = None
@@ -197,8 +204,18 @@ class Bot:
         chat.messages[message.id] = message
         if by_bot:
             chat.action = None
-        self.changes.mark()
+        self.changed(chat)
         return message
+
+    def changed(self, chat: Chat) -> None:
+        """Tell those who follow the chat that it changed."""
+        chat.version = self.changes.mark()
+
+    def set_commands(self, menu: str, commands: list[Json]) -> None:
+        """Replace a menu, which all learners see at once."""
+        self.commands[menu] = commands
+        for chat in self.chats.values():
+            self.changed(chat)
 
     def set_webhook(self, webhook: Webhook | None) -> None:
         """Deliver to this webhook from now on, or to nobody but ``getUpdates``."""

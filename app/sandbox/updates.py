@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Sequence
+from itertools import chain, islice
 from typing import Any
 
 from app.sandbox.changes import Changes
@@ -13,6 +14,7 @@ from app.sandbox.errors import conflict
 Update = dict[str, Any]
 NOT_BY_DEFAULT = frozenset({"chat_member", "message_reaction", "message_reaction_count"})
 """Kinds a bot gets only if it asks for them."""
+MOST_REPEATED = 10_000
 FIRST_UPDATE_ID = 100_000_001
 TERMINATED = "terminated by other getUpdates request; make sure that only one bot instance is running"
 WEBHOOK_ACTIVE = "can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
@@ -27,9 +29,10 @@ class UpdateQueue:
         self.allowed: Sequence[str] = ()
         self.webhook_active = False
         self._changes = changes
-        self._history: list[Update] = []
+        self._history: deque[Update] = deque(maxlen=MOST_REPEATED)
         self._next_id = FIRST_UPDATE_ID
         self._poller: object | None = None
+        self._closed = False
 
     def push(self, kind: str, payload: Any) -> None:
         """Queue an update of this kind, unless the bot does not want it; the payload is copied."""
@@ -48,7 +51,7 @@ class UpdateQueue:
 
     def repeat(self, count: int) -> int:
         """Deliver the last ``count`` updates once more, confirmed or not, and return how many there were."""
-        again = self._history[-count:] if count > 0 else []
+        again = list(self._history)[-count:] if count > 0 else []
         self.repeated.extend(again)
         self._changes.mark()
         return len(again)
@@ -76,16 +79,21 @@ class UpdateQueue:
         self._changes.mark()
         self._confirm_below(offset)
         await self._changes.until(lambda: bool(self._poller is not me or self.pending or self.repeated), seconds)
-        if self._poller is not me:
+        if self._poller is not me and not self._closed:
             raise conflict(WEBHOOK_ACTIVE if self.webhook_active else TERMINATED)
         self._poller = None
         repeated, self.repeated = list(self.repeated), deque()
-        return (repeated + list(self.pending))[:limit]
+        return list(islice(chain(repeated, self.pending), limit))
 
     def end_polling(self) -> None:
         """End the request that waits, because a webhook was set."""
         self._poller = None
         self._changes.mark()
+
+    def close(self) -> None:
+        """End the request that waits and answer no other, because the token was revoked."""
+        self._closed = True
+        self.end_polling()
 
     def _confirm_below(self, offset: int) -> None:
         if offset < 0:

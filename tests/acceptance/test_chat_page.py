@@ -117,9 +117,9 @@ async def page(sandbox: Sandbox, chromium: webdriver.Chrome) -> AsyncIterator[Pa
     page = Page(chromium, sandbox.url)
     await page.open()
     yield page
-    problems = chromium.get_log("browser")
+    problems: list[Any] = chromium.get_log("browser")  # type: ignore[no-untyped-call]
     await asyncio.to_thread(chromium.get, "about:blank")
-    chromium.get_log("browser")
+    chromium.get_log("browser")  # type: ignore[no-untyped-call]
     assert problems == []
 
 

@@ -139,6 +139,7 @@ async def test_nonsense_never_crashes(
         ("bots/demo/updates", {"updates": [1]}),
         ("bots/demo/updates", {"updates": [{"update_id": "x"}]}),
         ("bots/demo/repeat", {}),
+        ("bots/demo/chats/1/file", {"kind": "voice", "content": "AAAA", "mime_type": "a/b\r\nX: y"}),
         ("bots/demo/chats/1/text", {"text": "x", "learner": 5}),
         ("bots/demo/chats/1/text", {"text": "x", "learner": {"first_name": 5}}),
         ("faults", {"kind": "500", "colour": "red"}),
@@ -151,6 +152,14 @@ async def test_the_learners_side_refuses_nonsense(client: SandboxClient, path: s
     with pytest.raises(RefusedError):
         await client.request("POST", path, body)
     assert [bot["username"] for bot in await client.bots()] == ["demo"]
+
+
+async def test_other_sites_cannot_act_for_a_learner(api: Any, sandbox: Sandbox) -> None:
+    async with api.session.post(f"{sandbox.url}/sandbox/bots/demo/chats/1/text", data=b'{"text": "x"}') as response:
+        assert (response.status, await response.json()) == (
+            400,
+            {"error": "Bad Request: the body must be JSON, with the header Content-Type: application/json"},
+        )
 
 
 async def test_ten_megabytes_of_text(api: Any, ann: LearnerClient) -> None:

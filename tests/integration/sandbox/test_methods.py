@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -377,7 +378,11 @@ async def test_unknown_methods_and_malformed_tokens(api: Any, sandbox: Any, path
 
 
 async def test_revoked_token(api: Any, client: SandboxClient) -> None:
+    version = (await client.wait_bot("demo", lambda state: True))["version"]
+    waiting = asyncio.create_task(api.ask("getUpdates", timeout=30))
+    await client.wait_bot("demo", lambda state: state["version"] > version)
     await client.revoke("demo")
+    assert (await waiting)[0] == 401
     assert await api.ask("getMe") == (401, {"ok": False, "error_code": 401, "description": "Unauthorized"})
 
 
