@@ -41,7 +41,8 @@ def run(checkout: Path, args: list[str]) -> bool:
     failed = [name for name in CHECKS if not _check(name, checkout)]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
-        passed = _program(["pytest", "--quiet", *_workers(args), f"--junit-xml={report}", *args], checkout).returncode == 0
+        pytest = ["pytest", "--quiet", *_workers(args), f"--junit-xml={report}", *args]
+        passed = _program(pytest, checkout).returncode == 0
         counts = _counts(report) if report.exists() else ["0 passed, 0 failed"]
     if failed:
         print(f"failed before the tests: {', '.join(failed)}")

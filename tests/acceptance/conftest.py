@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import shutil
+import subprocess
 from functools import cache
 
-import docker
 import pytest
-from docker.errors import DockerException
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -19,8 +18,5 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @cache
 def engine_answers() -> bool:
     """Ask the engine once in a test process."""
-    try:
-        with closing(docker.from_env(timeout=10)) as engine:
-            return bool(engine.ping())
-    except DockerException:
-        return False
+    docker = shutil.which("docker")
+    return docker is not None and subprocess.run([docker, "version"], capture_output=True, check=False).returncode == 0
