@@ -15,6 +15,7 @@ from app.course.interval import parse_interval
 from app.course.media import is_link, media_url
 from app.course.report import Place, Report, nearest, quote
 
+MAX_QUESTION_CHARACTERS = 300
 MAX_OPTIONS = 12
 MIN_OPTIONS = 2
 MAX_OPTION_CHARACTERS = 100
@@ -25,7 +26,12 @@ NOT_YET = "not supported yet"
 
 _TRUE = {"true", "yes", "on", "1", "y"}
 _FALSE = {"false", "no", "off", "0", "n", ""}
-_PARSE_MODES = {"HTML": ParseMode.HTML, "HTML!": ParseMode.HTML, "Markdown": ParseMode.MARKDOWN}
+_PARSE_MODES = {
+    "HTML": ParseMode.HTML,
+    "HTML!": ParseMode.HTML,
+    "Markdown": ParseMode.MARKDOWN,
+    "markdown": ParseMode.MARKDOWN,
+}
 
 Word = TypeVar("Word", bound=StrEnum)
 
@@ -165,6 +171,14 @@ class Fields:
     def choices(self) -> tuple[Choice, ...]:
         """Return the buttons of ``options``."""
         return tuple(_choice(fields) for fields in self._rows("options"))
+
+    def question(self) -> str:
+        """Return the text of a poll."""
+        text = self.required_text("text")
+        if len(text.strip()) > MAX_QUESTION_CHARACTERS:
+            problem = f"has {len(text.strip())} characters, the question of a poll takes {MAX_QUESTION_CHARACTERS}"
+            self.warning("text", problem, "it is sent as a message before the poll")
+        return text
 
     def answers(self, known: Collection[str]) -> tuple[Option, ...]:
         """Return the poll options of ``answers``, as many as a poll takes, no two with the same text."""

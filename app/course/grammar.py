@@ -134,7 +134,7 @@ def _quiz(start: _Start, fields: Fields) -> Quiz:
         fields.warning("answers", text, "use multi_choice for several right answers")
     return Quiz(
         start.id, start.body, start.line,
-        text=fields.required_text("text"), options=options, media=fields.media(), parse_mode=fields.parse_mode(),
+        text=fields.question(), options=options, media=fields.media(), parse_mode=fields.parse_mode(),
     )  # fmt: skip
 
 
@@ -142,7 +142,7 @@ def _question(start: _Start, fields: Fields) -> Question:
     options = fields.answers(("text", "feedback"))
     return Question(
         start.id, start.body, start.line,
-        text=fields.required_text("text"), options=options, parse_mode=fields.parse_mode(),
+        text=fields.question(), options=options, parse_mode=fields.parse_mode(),
     )  # fmt: skip
 
 
@@ -152,7 +152,7 @@ def _multi_choice(start: _Start, fields: Fields) -> MultiChoice:
         fields.warning("button", "has no effect", "the vote itself goes on; remove it")
     return MultiChoice(
         start.id, start.body, start.line,
-        text=fields.required_text("text"), options=options,
+        text=fields.question(), options=options,
         feedback_correct=fields.text("feedback_correct"),
         feedback_partial=fields.text("feedback_partial"),
         feedback_incorrect=fields.text("feedback_incorrect"),

@@ -106,7 +106,13 @@ def test_d17_the_verdicts_of_multi_choice_are_optional() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [("HTML", ParseMode.HTML), ("HTML!", ParseMode.HTML), ("Markdown", ParseMode.MARKDOWN)]
+    ("value", "expected"),
+    [
+        ("HTML", ParseMode.HTML),
+        ("HTML!", ParseMode.HTML),
+        ("Markdown", ParseMode.MARKDOWN),
+        ("markdown", ParseMode.MARKDOWN),
+    ],
 )
 @pytest.mark.parametrize(
     "fields",
@@ -159,6 +165,8 @@ def test_d42_poll_limits() -> None:
         "error: scripts/a.yml:2:31: a/answers: a poll takes 2 to 12 answers, not 1",
         "error: scripts/a.yml:3:31: b/answers: a poll takes 2 to 12 answers, not 13",
         "error: scripts/a.yml:4:143: c/answers/2/text: has 101 characters, an answer takes 100; shorten it",
+        "warning: scripts/a.yml:5:21: d/text: has 301 characters, the question of a poll takes 300; "
+        "it is sent as a message before the poll",
     ]
 
 
