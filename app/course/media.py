@@ -11,17 +11,17 @@ _DOWNLOAD = "https://drive.usercontent.google.com/download?id="
 
 
 def is_link(url: str) -> bool:
-    """Tell whether Telegram could download from this: an http(s) URL with a host and without spaces."""
+    """Tell whether Telegram could download from this: an http(s) URL with a host."""
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"\s", url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
     except ValueError:
         return False
 
 
 def media_url(url: str) -> str:
-    """Return the link to download from: that of a file shared on Google Drive, otherwise the URL itself."""
-    url = url.strip()
+    """Return the link to download from: that of a file shared on Google Drive, otherwise the URL, spaces quoted."""
+    url = re.sub(r"\s+", "%20", url.strip())
     try:
         host = urlsplit(url).hostname
     except ValueError:
