@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from app.config.tokens import redacted
 from app.errors import InputError, Problem
 
 Place = tuple[str | int, ...]
@@ -48,7 +49,7 @@ class Document:
             value = _item(value, key)
             name = value.get("name") if isinstance(value, dict) and isinstance(key, int) else None
             names.append(name if isinstance(name, str) else str(key + 1 if isinstance(key, int) else key))
-        return "/".join(names)
+        return redacted("/".join(names))
 
 
 def read_document(path: Path, file: str) -> Document:

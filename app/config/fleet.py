@@ -48,11 +48,14 @@ class Webhook(Section):
     """Where Telegram delivers the updates of bots with ``mode: webhook``."""
 
     base_url: WebhookUrl = Field(
-        validation_alias=AliasChoices("base_url", "url"), description="https:// address of this server for Telegram"
+        validation_alias=AliasChoices("base_url", "url"),
+        description="https:// address of this server for Telegram, with the port if it is not 443",
     )
     path: UrlPath = Field("/webhook", description="URL path before the bot's name")
     secret_token: WebhookSecret = Field(
-        "${WEBHOOK_SECRET_TOKEN}", description="What Telegram sends with every update; keep it in .env"
+        "${WEBHOOK_SECRET_TOKEN}",
+        validate_default=True,
+        description="What Telegram sends with every update; keep it in .env",
     )
     ssl_cert_path: PathInside | None = Field(None, description="Own certificate (PEM); default: the proxy obtains one")
     ssl_key_path: PathInside | None = Field(None, description="Its key; default: the same path ending in .key")

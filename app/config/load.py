@@ -132,7 +132,8 @@ def _is_echo(detail: Any, document: Document) -> bool:
 
 
 def _problem(detail: Any, document: Document) -> Problem:
-    place, value = _place(detail), detail["input"]
+    value = detail["input"]
+    place: Place = tuple(key for key in detail["loc"] if key != "[key]")
     match detail["type"]:
         case "wrong":
             return document.problem(place, detail["ctx"]["text"], detail["ctx"]["remedy"])
@@ -158,12 +159,6 @@ def _problem(detail: Any, document: Document) -> Problem:
             return document.problem(place, "is empty", "add a bot: - name: ...")
         case _:
             return document.problem(place, detail["msg"])
-
-
-def _place(detail: Any) -> Place:
-    """Leave out what pydantic adds to the place of an error: the branch of a union, ``[key]`` of a dictionary."""
-    place = tuple(part for part in detail["loc"] if part not in ("[key]", "int", "str", "is-instance"))
-    return place if detail["loc"][:1] != ("alerts",) else place[:2]
 
 
 def _nearest_key(place: Place) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from app.config.document import Document, Place
 from app.config.rules import Surroundings
 from app.config.template import TemplateError, references, resolve
+from app.config.tokens import shown
 from app.errors import Problem
 
 _Bots = list[tuple[Place, Mapping[str, Any]]]
@@ -49,13 +50,13 @@ def _repeated(bots: _Bots, document: Document, around: Surroundings) -> Iterator
         if name is not None and name in names:
             first = document.line((*names[name], "name"))
             yield document.problem(
-                (*place, "name"), f"{name!r} is the name of two bots (line {first} too)", "rename one"
+                (*place, "name"), f"{shown(name)} is the name of two bots (line {first} too)", "rename one"
             )
         elif bot_name is not None and bot_name in bot_names:
             first = document.line(bot_names[bot_name])
             yield document.problem(
                 (*place, "bot_name"),
-                f"{bot_name!r} is the bot_name of two bots (line {first} too)",
+                f"{shown(bot_name)} is the bot_name of two bots (line {first} too)",
                 "they share one database, so give each its own",
             )
         names.setdefault(name or "", place)
@@ -89,7 +90,7 @@ def _token_problems(bots: _Bots, document: Document, around: Surroundings) -> It
             other, other_variable = owners[key]
             same = variable if variable == other_variable else f"{variable} and {other_variable}"
             at = (*place, "token_env" if "token_env" in bot else "token")
-            yield document.problem(at, f"has the token of bot {other!r} ({same})", "give each bot its own token")
+            yield document.problem(at, f"has the token of bot {shown(other)} ({same})", "give each bot its own token")
         owners.setdefault(key, (name, variable))
 
 
@@ -116,15 +117,15 @@ def _group_problems(bots: _Bots, document: Document, around: Surroundings) -> It
             continue
         if group in alone:
             yield document.problem(
-                (*place, "group"), f"{group!r} is the name of a bot outside the group", "rename the group"
+                (*place, "group"), f"{shown(group)} is the name of a bot outside the group", "rename the group"
             )
         leader = first.setdefault(group, bot)
         for key in ("version", "replicas"):
             if leader.get(key) != bot.get(key):
-                text = f"bots of group {group!r} differ in {key}"
+                text = f"bots of group {shown(group)} differ in {key}"
                 yield document.problem((*place, key), text, "they share one container, so write the same for all")
         for variable in _conflicts(leader, bot):
-            text = f"bots of group {group!r} differ in {variable}"
+            text = f"bots of group {shown(group)} differ in {variable}"
             yield document.problem(
                 (*place, "env", variable), text, "they share one container, so write the same for all"
             )

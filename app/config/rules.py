@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from app.config.settings import Mode
 from app.config.template import TemplateError, is_variable_name, resolve, single_reference
-from app.config.tokens import is_well_formed, shown
+from app.config.tokens import is_well_formed, redacted, shown
 
 SANDBOX = "sandbox"
 """The value of ``telegram`` that asks for the local Bot API with a chat page."""
@@ -166,7 +166,7 @@ def _folder(value: str, info: ValidationInfo) -> str:
 
 
 def _shown_folder(name: str) -> str:
-    return f"scripts/{name}/" if name else "scripts/"
+    return redacted(f"scripts/{name}/") if name else "scripts/"
 
 
 def _nearest_folder(name: str, scripts: Path) -> str:
@@ -259,7 +259,17 @@ def _variables(value: Any) -> Any:
     """Let numbers stand for their text, as Compose does."""
     if not isinstance(value, dict):
         return value
-    return {key: str(item) if type(item) is int else item for key, item in value.items()}
+    return {key: _number_text(item) for key, item in value.items()}
+
+
+def _number_text(value: Any) -> Any:
+    return str(value) if type(value) is int else value
+
+
+def _chat(value: str) -> str:
+    if not re.fullmatch(r"-?[0-9]+|@[A-Za-z0-9_]+", value):
+        raise wrong(f"{shown(value)} is not a chat", "write its number, or @name of a public channel")
+    return value
 
 
 def _inside(value: str, info: ValidationInfo) -> str:
@@ -289,7 +299,7 @@ Tag = Annotated[str, _Resolved, AfterValidator(_tag)]
 Image = Annotated[str, _Resolved, AfterValidator(_image)]
 Memory = Annotated[str, _Resolved, BeforeValidator(_memory)]
 Replicas = Annotated[int, _Resolved, Field(ge=1, le=100)]
-ChatId = Annotated[int | str, _Resolved]
+ChatId = Annotated[str, _Resolved, BeforeValidator(_number_text), AfterValidator(_chat)]
 ModeName = Annotated[Mode, _Resolved]
 Language = Annotated[Literal["en", "ru"], _Resolved]
 Fallback = Annotated[Literal["polling"], _Resolved]

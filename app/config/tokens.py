@@ -30,8 +30,12 @@ def holds_token(text: str) -> bool:
     return bool(_TELEGRAM_TOKEN.search(text))
 
 
+def redacted(text: str) -> str:
+    """Put dots for everything in ``text`` that looks like a token."""
+    return _TELEGRAM_TOKEN.sub("...", text)
+
+
 def shown(value: object) -> str:
     """Quote a value for a message, shortened, and without the tokens that may be in it."""
-    text = _TELEGRAM_TOKEN.sub("...", value) if isinstance(value, str) else value
-    quoted = repr(text)
+    quoted = redacted(repr(value))
     return quoted if len(quoted) <= 80 else f"{quoted[:77]}..."

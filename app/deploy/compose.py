@@ -15,7 +15,7 @@ from app.config.rules import memory_bytes
 from app.config.settings import Mode
 from app.config.template import Reference, rewrite
 from app.config.tokens import SANDBOX_TOKEN
-from app.deploy.proxy import CERTIFICATE, KEY, caddyfile, ports
+from app.deploy.proxy import CERTIFICATE, HEALTH_PORT, KEY, caddyfile, ports
 from app.deploy.text import Value, Verbatim, lines, scalar
 
 LOCAL_IMAGE = "flotilla"
@@ -150,8 +150,8 @@ PROXY = """
     mem_limit: 128m
     pids_limit: 256
     logging: *logging
+    # Not read_only: Compose copies the Caddyfile into it. It does not look for changes there: the label tells it.
     labels:
-      # Compose does not look into configs: a new value has it start this container anew.
       flotilla.caddyfile: "{digest}"
     configs:
       - source: caddyfile
@@ -161,7 +161,7 @@ PROXY = """
     ports:
 {ports}
     healthcheck:
-      test: ["CMD", "nc", "-z", "127.0.0.1", "{port}"]
+      test: ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:{health_port}/"]
       interval: 10s
       timeout: 5s
       retries: 3
@@ -262,7 +262,7 @@ def _proxy(fleet: Fleet) -> str:
         digest=hashlib.sha256(text.encode()).hexdigest()[:12],
         volumes="\n".join(f"      - {scalar(mount)}" for mount in mounts),
         ports="\n".join(f'      - "{port}:{port}"' for port in published),
-        port=published[-1],
+        health_port=HEALTH_PORT,
     )
 
 

@@ -12,6 +12,9 @@ from app.config.template import TemplateError, resolve
 BOT_PORT = 8080
 """Where the host of a bot with ``mode: webhook`` listens."""
 
+HEALTH_PORT = 2020
+"""Where Caddy says, inside its container, that it is well."""
+
 CERTIFICATE = "/etc/caddy/certificate.pem"
 KEY = "/etc/caddy/certificate.key"
 
@@ -20,6 +23,12 @@ _URL = re.compile(r"(?P<site>https?://[^/]+|\$\{[^}]*\}[^/]*)(?P<path>/.*)?")
 _HEAD = """\
 {
 	admin off
+}
+
+# For the health check.
+http://127.0.0.1:%d {
+	bind 127.0.0.1
+	respond 200
 }
 """
 
@@ -56,12 +65,12 @@ def caddyfile(fleet: Fleet) -> str:
     """Write Caddy's configuration; references to variables stay in it."""
     own = fleet.webhook is not None and fleet.webhook.ssl_cert_path is not None
     certificate = f"\ttls {CERTIFICATE} {KEY}\n" if own else ""
-    return _HEAD + "".join(_site(site, paths, certificate) for site, paths in routes(fleet).items())
+    return _HEAD % HEALTH_PORT + "".join(_site(site, paths, certificate) for site, paths in routes(fleet).items())
 
 
 def ports(fleet: Fleet) -> list[int]:
     """List the ports that the proxy publishes: those of the sites, and 80 where it obtains certificates itself."""
-    found = {_port(site, fleet.environ) for site in routes(fleet)}
+    found = {_port(site) for site in routes(fleet)}
     own = fleet.webhook is not None and fleet.webhook.ssl_cert_path is not None
     return sorted(found if own else found | {80})
 
@@ -77,9 +86,12 @@ def _split(url: str) -> tuple[str, str]:
     return (match["site"], match["path"] or "/") if match else (url, "/")
 
 
-def _port(site: str, environ: Mapping[str, str]) -> int:
+def _port(site: str) -> int:
+    """Find the port in the text alone: the same config gives the same file, whatever the variables hold."""
     try:
-        parts = urlsplit(resolve(site, environ))
+        site = resolve(site, {})
     except TemplateError:
-        return 443
+        written = re.search(r":(\d+)$", site)
+        return int(written[1]) if written else 443
+    parts = urlsplit(site)
     return parts.port or (80 if parts.scheme == "http" else 443)

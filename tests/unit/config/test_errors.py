@@ -1,0 +1,351 @@
+"""What is wrong with a config: everything at once, with line, path and remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.config.load import load_fleet
+from app.errors import InputError
+
+if TYPE_CHECKING:
+    from conftest import Checkout
+
+TOKEN = "123456789:AAbbCCddEEffGGhhIIjjKKllMMnnOOppQQr"
+OTHER_TOKEN = "987654321:AAbbCCddEEffGGhhIIjjKKllMMnnOOppQQr"
+ENVIRON = {"A": TOKEN, "B": OTHER_TOKEN, "SAME": TOKEN, "BROKEN": "123:short", "EMPTY": ""}
+
+NAME_REMEDY = "use up to 63 letters a-z, digits, '.', '_', '-', beginning with a letter or digit"
+LITERAL = "holds a literal token; put the token into .env and write token_env: NAME_OF_THE_VARIABLE"
+
+# A line of a bot called 'bot' (line 4 of the config, in the sandbox), and what is said about it.
+KEYS = [
+    ("folder: empty", "bots/bot/folder: scripts/empty/ has no courses.yml"),
+    ("folder: tset", "bots/bot/folder: scripts/tset/ has no courses.yml; did you mean 'test'?"),
+    ("folder: test/../..", "bots/bot/folder: 'test/../..' is outside scripts/; name a folder inside scripts/"),
+    ("folder: /etc", "bots/bot/folder: '/etc' is outside scripts/; name a folder inside scripts/"),
+    ("folder: 'te\\st'", "bots/bot/folder: 'te\\\\st' is outside scripts/; name a folder inside scripts/"),
+    ("folder: link", "bots/bot/folder: 'link' leads outside scripts/; replace the symbolic link by a real folder"),
+    ("folder: 7", "bots/bot/folder: is 7, not text; put it in quotes"),
+    ("mode: poling", "bots/bot/mode: is 'poling'; write 'polling' or 'webhook'"),
+    ("language: de", "bots/bot/language: is 'de'; write 'en' or 'ru'"),
+    ("fallback: webhook", "bots/bot/fallback: is 'webhook'; write 'polling'"),
+    ("version: 1.3", "bots/bot/version: is 1.3, not text; put it in quotes"),
+    ("version: a b", "bots/bot/version: 'a b' is not an image tag; write it like \"1.4.0\""),
+    ("group: proxy", "bots/bot/group: 'proxy' is the name of another service of the fleet; choose another name"),
+    ("replicas: 0", "bots/bot/replicas: is 0; write a number from 1 to 100"),
+    ("replicas: 101", "bots/bot/replicas: is 101; write a number from 1 to 100"),
+    ("replicas: two", "bots/bot/replicas: is 'two', not a whole number"),
+    ("replicas: 1.5", "bots/bot/replicas: is 1.5, not a whole number"),
+    ("memory: lots", "bots/bot/memory: 'lots' is not a memory size; write it like 160m or 1g"),
+    ("memory: 160", "bots/bot/memory: 160 is too little memory for a bot; give it at least 32m; 160m is usual"),
+    ("memory: [1]", "bots/bot/memory: is [1], not text"),
+    ("log_file: ../x.log", "bots/bot/log_file: '../x.log' is outside the folder of the config; write a path inside it"),
+    ("env: [A]", "bots/bot/env: must be a mapping (key: value lines)"),
+    ("env: {A: yes}", "bots/bot/env/A: is True, not text; put it in quotes"),
+    (
+        "env: {A B: x}",
+        "bots/bot/env/A B: is not the name of a variable; write the variable's name here and its value into .env",
+    ),
+    ("env: {A: '${UNSET}'}", "bots/bot/env/A: variable UNSET is not set; put UNSET=... into .env"),
+    ("env: {A: '${UNSET:?why}'}", "bots/bot/env/A: variable UNSET is not set: why; put UNSET=... into .env"),
+    (
+        "env: {A: '${UNSET'}",
+        "bots/bot/env/A: '${' does not begin a reference; write ${NAME}, or $${ for the two characters themselves",
+    ),
+    ("nmae: x", "bots/bot/nmae: unknown key 'nmae'; did you mean 'name'?"),
+    (
+        "token_env: a-b",
+        "bots/bot/token_env: is not the name of a variable; write the variable's name here and its value into .env",
+    ),
+    ("bot_name: ' '", "bots/bot/bot_name: is ' '; write some text in one line, or leave the key out"),
+    (
+        "webhook_url: https://a.b:8080/x",
+        "bots/bot/webhook_url: port 8080 is not one that Telegram calls; use 443, 80, 88 or 8443",
+    ),
+    (
+        "webhook_url: ftp://a",
+        "bots/bot/webhook_url: 'ftp://a' is not an https:// URL; Telegram calls webhooks by https only",
+    ),
+    (
+        "webhook_url: https://a:x",
+        "bots/bot/webhook_url: 'https://a:x' is not a URL; write https://HOST or https://HOST:PORT",
+    ),
+    (
+        "mode: webhook",
+        "bots/bot/mode: is 'webhook', but there is no webhook section; add webhook: {base_url: https://...}",
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "error"), KEYS, ids=[line for line, _ in KEYS])
+def test_a_wrong_key_of_a_bot(checkout: Checkout, line: str, error: str) -> None:
+    (checkout.folder / "scripts" / "empty").mkdir()
+    (checkout.folder / "scripts" / "link").symlink_to("/")
+    assert checkout.errors(f"telegram: sandbox\nbots:\n- name: bot\n  {line}\n") == [f"4: {error}"]
+
+
+# A whole config, and all that is said about it. Variables A, B and SAME hold tokens, BROKEN and EMPTY do not.
+CONFIGS = [
+    ("bots: []", ["1: bots: is empty; add a bot: - name: ..."]),
+    ("bots:", ["1: bots: has no value; write bots: ..."]),
+    ("image: x", ["1: bots: is missing; write bots: ..."]),
+    ("bots: {a: b}", ["1: bots: must be a list (lines that begin with '- ')"]),
+    (
+        "bots:\n- a\n-\n",
+        ["2: bots/1: must be a mapping (key: value lines)", "3: bots/2: must be a mapping (key: value lines)"],
+    ),
+    ("bots:\n- token_env: A\n", ["2: bots/1/name: is missing; write name: ..."]),
+    ("bots:\n- name:\n  token_env: A\n", ["2: bots/1/name: has no value; write name: ..."]),
+    ("bots:\n- name: 5\n  token_env: A\n", ["2: bots/1/name: is 5, not text; put it in quotes"]),
+    (
+        "bots:\n- {name: a b, token_env: A}\n",
+        [f"2: bots/a b/name: 'a b' cannot be the name of a service; {NAME_REMEDY}"],
+    ),
+    (
+        "bots:\n- {name: postgres, token_env: A}\n",
+        ["2: bots/postgres/name: 'postgres' is the name of another service of the fleet; choose another name"],
+    ),
+    (
+        "bots:\n- name: a\n  token_env: A\n- name: a\n  token_env: B\n",
+        ["4: bots/a/name: 'a' is the name of two bots (line 2 too); rename one"],
+    ),
+    (
+        "bots:\n- name: a\n  token_env: A\n- name: b\n  bot_name: a\n  token_env: B\n",
+        [
+            "5: bots/b/bot_name: 'a' is the bot_name of two bots (line 2 too); they share one database, so give each its own"
+        ],
+    ),
+    (
+        "bots:\n- name: a\n  token_env: A\n- name: b\n  token: ${SAME}\n",
+        ["5: bots/b/token: has the token of bot 'a' (SAME and A); give each bot its own token"],
+    ),
+    (
+        "bots:\n- name: a\n  token_env: A\n- name: b\n  token_env: A\n",
+        ["5: bots/b/token_env: has the token of bot 'a' (A); give each bot its own token"],
+    ),
+    ("bots:\n- name: a\n", ["2: bots/a: has no token; write token_env: NAME, and NAME=... into .env"]),
+    (
+        "bots:\n- {name: a, token_env: UNSET}\n",
+        ["2: bots/a/token_env: variable UNSET is not set; put UNSET=... into .env"],
+    ),
+    (
+        "bots:\n- {name: a, token: '${EMPTY}'}\n",
+        ["2: bots/a/token: variable EMPTY is not set; put EMPTY=... into .env"],
+    ),
+    (
+        "bots:\n- {name: a, token_env: BROKEN}\n",
+        [
+            "2: bots/a/token_env: the value of BROKEN is not a bot token; "
+            "copy it from @BotFather: digits, a colon, 35 characters"
+        ],
+    ),
+    (f"bots:\n- name: a\n  token: {TOKEN}\n", [f"3: bots/a/token: {LITERAL}"]),
+    ("bots:\n- name: a\n  token: '${UNSET:-1:abc}'\n", [f"3: bots/a/token: {LITERAL}"]),
+    (
+        "bots:\n- name: a\n  token: ${A}\n  token_env: A\n",
+        ["3: bots/a/token: stands beside token_env; keep one of the two"],
+    ),
+    (
+        f"bots:\n- name: a\n  token_env: A\n  env: {{X: '{OTHER_TOKEN}'}}\n",
+        ["4: bots/a/env/X: holds a literal token; put the token into .env and refer to it by ${NAME}"],
+    ),
+    (
+        "defaults: {memory: x, mood: y}\nbots: [{name: a, token_env: A}]",
+        [
+            "1: defaults/memory: 'x' is not a memory size; write it like 160m or 1g",
+            "1: defaults/mood: unknown key 'mood'; did you mean 'mode'?",
+        ],
+    ),
+    (
+        "webhook:\n  base_url: http://a.b\n  path: webhook\n  secret_token: 'a b'\nbots: [{name: a, token_env: A}]",
+        [
+            "2: webhook/base_url: 'http://a.b' is not an https:// URL; Telegram calls webhooks by https only",
+            "3: webhook/path: 'webhook' is not a URL path; write it like /webhook",
+            "4: webhook/secret_token: is not a webhook secret; use 1 to 256 letters a-z, digits, '_' and '-'",
+        ],
+    ),
+    (
+        "webhook: {}\nbots: [{name: a, token_env: A}]",
+        [
+            "1: webhook/base_url: is missing; write base_url: ...",
+            "1: webhook/secret_token: variable WEBHOOK_SECRET_TOKEN is not set; put WEBHOOK_SECRET_TOKEN=... into .env",
+        ],
+    ),
+    (
+        "image: acme/bots:1.2\ntelegram: nowhere\ndialog: x\nbots: [{name: a, token_env: A}]",
+        [
+            "1: image: 'acme/bots:1.2' has a tag; write the image without it, and the tag as version",
+            "2: telegram: is 'nowhere'; write 'sandbox' or the http(s):// URL of a Bot API server, or leave the key out",
+            "3: dialog: must be a mapping (key: value lines)",
+        ],
+    ),
+    (
+        "image: A B\nalerts: {chat_id: [], token_env: A}\nbots: [{name: a, token_env: A}]",
+        [
+            "1: image: 'A B' is not the name of an image; write it like ghcr.io/acme/flotilla",
+            "2: alerts/chat_id: is [], not text",
+        ],
+    ),
+    (
+        "telegram: sandbox\nbots:\n- {name: a, group: g, replicas: 2, env: {X: '1'}}\n- {name: b, group: g, env: {X: '2'}}\n- {name: g}",
+        [
+            "3: bots/a/group: 'g' is the name of a bot outside the group; rename the group",
+            "4: bots/b/env/X: bots of group 'g' differ in X; they share one container, so write the same for all",
+            "4: bots/b/group: 'g' is the name of a bot outside the group; rename the group",
+            "4: bots/b/replicas: bots of group 'g' differ in replicas; they share one container, so write the same for all",
+        ],
+    ),
+    (
+        "telegram: sandbox\nbots:\n- name: a\n  mode: polling\n  mode: webhook\n",
+        [
+            "5: bots/a/mode: appears twice; keep one of the two",
+            "5: bots/a/mode: is 'webhook', but there is no webhook section; add webhook: {base_url: https://...}",
+        ],
+    ),
+    ("telegram: sandbox\nbots: [{name: a}]\nimages: x", ["3: images: unknown key 'images'; did you mean 'image'?"]),
+    (
+        "telegram: sandbox\nbots: [{name: a}]\nzzz: x",
+        ["3: zzz: unknown key 'zzz'; known keys: image, version, telegram, webhook, dialog, alerts, defaults, bots"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("config", "errors"), CONFIGS, ids=[config for config, _ in CONFIGS])
+def test_a_wrong_config(checkout: Checkout, config: str, errors: list[str]) -> None:
+    assert checkout.errors(config, ENVIRON) == errors
+
+
+FILES = [
+    (b"", " is empty; write a starter config with 'flotilla init'"),
+    (b"# only a comment\n", " is empty; write a starter config with 'flotilla init'"),
+    (b"- a\n- b\n", "1: must be a mapping (key: value lines); begin with 'bots:'"),
+    (b"bots: [\n", "2:1: broken YAML: did not find expected node content"),
+    (b"a: b: c\n", "1:5: broken YAML: mapping values are not allowed in this context"),
+    (b"a:\n\tb: c\n", "2:1: broken YAML: found character that cannot start any token"),
+    (b"a: *nobody\n", "1:4: broken YAML: found undefined alias"),
+    (b"a: 1\n---\nb: 2\n", "2:1: broken YAML: but found another document"),
+    (b"a: !!python/object:os.system x\n", None),
+    (b"when: 2024-13-45\n", " broken YAML: month must be in 1..12"),
+    (b"bots:\n- name: \xff\xfe\n", "2: is not UTF-8 text; save the file as UTF-8"),
+    (b"[" * 5000, None),
+]
+
+
+@pytest.mark.parametrize(("content", "error"), FILES)
+def test_a_file_that_is_no_config(checkout: Checkout, content: bytes, error: str | None) -> None:
+    checkout.write("bots_config.yaml", content)
+    with pytest.raises(InputError) as caught:
+        load_fleet(Path("bots_config.yaml"), {})
+    text = str(caught.value)
+    assert text.startswith("bots_config.yaml:")
+    if error is not None:
+        assert text == f"bots_config.yaml:{error}"
+
+
+def test_a_missing_file_says_how_to_get_one(checkout: Checkout) -> None:
+    with pytest.raises(InputError) as caught:
+        load_fleet(Path("bots_config.yaml"), {})
+    assert str(caught.value) == "bots_config.yaml: no such file; write one with 'flotilla init'"
+
+
+def test_a_folder_in_place_of_the_file(checkout: Checkout) -> None:
+    with pytest.raises(InputError) as caught:
+        load_fleet(Path("scripts"), {})
+    assert str(caught.value) == "scripts: cannot be read: Is a directory"
+
+
+def test_an_env_file_that_is_no_text(checkout: Checkout) -> None:
+    checkout.write(".env", b"A=\xff\n")
+    with pytest.raises(InputError) as caught:
+        checkout.load("bots: []")
+    assert str(caught.value) == ".env: is not UTF-8 text; save the file as UTF-8"
+
+
+def test_a_byte_order_mark_is_no_harm(checkout: Checkout) -> None:
+    checkout.write("bots_config.yaml", b"\xef\xbb\xbftelegram: sandbox\nbots: [{name: a}]\n")
+    assert [bot.name for bot in load_fleet(Path("bots_config.yaml"), {}).bots] == ["a"]
+
+
+def test_an_alias_into_itself(checkout: Checkout) -> None:
+    assert checkout.errors("telegram: sandbox\nbots: &all\n- *all\n") == [
+        "2: bots/1: must be a mapping (key: value lines)"
+    ]
+
+
+def test_anchors_and_merges_are_fine(checkout: Checkout) -> None:
+    fleet = checkout.load(
+        """\
+        telegram: sandbox
+        bots:
+          - &first {name: a, folder: test, memory: 64m}
+          - {<<: *first, name: b}
+        """
+    )
+    assert [(bot.name, bot.folder, bot.memory) for bot in fleet.bots] == [("a", "test/", "64m"), ("b", "test/", "64m")]
+
+
+def test_everything_at_once_in_the_order_of_the_file(checkout: Checkout) -> None:
+    errors = checkout.errors(
+        f"""\
+        imag: x
+        webhook: {{base_url: "https://a.b:9000", secret_token: abc}}
+        bots:
+          - name: migrate
+            token: {TOKEN}
+            folder: nowhere
+          - name: a
+            token_env: UNSET
+            mode: pull
+        """
+    )
+    assert [error.partition(":")[0] for error in errors] == ["1", "2", "4", "5", "6", "8", "9"]
+
+
+@pytest.mark.parametrize(
+    "key", ["token", "token_env", "folder", "mode", "bot_name", "name", "memory", "version", "group"]
+)
+def test_a_token_in_the_wrong_place_is_never_shown(checkout: Checkout, key: str) -> None:
+    errors = checkout.errors(f"telegram: sandbox\nbots:\n- name: a\n- {key}: {TOKEN}\n")
+    assert any("literal token" in error or "name of a variable" in error for error in errors)
+    assert TOKEN.partition(":")[2] not in "".join(errors)
+
+
+@given(content=st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_bytes_give_a_fleet_or_an_input_error(checkout: Checkout, content: bytes) -> None:
+    checkout.write("bots_config.yaml", content)
+    with pytest.raises(InputError):
+        load_fleet(Path("bots_config.yaml"), {})
+
+
+scalars = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["a", "${A}", "${"])
+)
+values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(scalars, inner, max_size=3))
+bot_keys = st.sampled_from(
+    ["name", "token", "token_env", "folder", "mode", "group", "env", "replicas", "memory", "version"]
+)
+fleet_keys = st.sampled_from(["image", "version", "telegram", "webhook", "dialog", "defaults", "alerts", "bots"])
+
+
+@given(
+    data=st.dictionaries(
+        fleet_keys, values | st.lists(st.dictionaries(bot_keys, values, max_size=5), max_size=3), max_size=5
+    )
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_any_yaml_gives_a_fleet_or_an_input_error(checkout: Checkout, data: dict[str, object]) -> None:
+    import yaml
+
+    checkout.write("bots_config.yaml", yaml.safe_dump(data))
+    try:
+        fleet = load_fleet(Path("bots_config.yaml"), {})
+    except InputError as error:
+        assert error.problems
+    else:
+        assert fleet.bots
