@@ -13,7 +13,7 @@ from app.course.document import Items, Node, Scalar, Table
 from app.course.element import Choice, Option, ParseMode
 from app.course.interval import parse_interval
 from app.course.media import is_link, media_url
-from app.course.report import Place, Report, nearest, quote
+from app.course.report import Place, Report, quote
 
 MAX_QUESTION_CHARACTERS = 300
 MAX_OPTIONS = 12
@@ -70,7 +70,7 @@ class Fields:
             if key in known_elsewhere:
                 self.warning(key, "has no effect here", f"known keys: {', '.join(known)}")
             else:
-                remedy = nearest(key, known, "check its spelling and indentation")
+                remedy = self.report.nearest(key, known, "check its spelling and indentation")
                 self.warning(key, "unknown key", remedy)
 
     def has(self, key: str) -> bool:
@@ -118,7 +118,7 @@ class Fields:
             self.warning(
                 key,
                 f"{quote(text)} is not known, {default.value!r} is used",
-                nearest(text, known, f"known: {', '.join(known)}"),
+                self.report.nearest(text, known, f"known: {', '.join(known)}"),
             )
             return default
 

@@ -25,7 +25,7 @@ from app.course.element import (
     Unsupported,
 )
 from app.course.fields import NOT_YET, Fields, Target
-from app.course.report import Place, Report, nearest, quote
+from app.course.report import Place, Report, quote
 
 _NATIVE_KEYS = {
     "correct", "link_preview", "mark", "auto_start", "voice_response", "temperature", "tts_speed", "max_messages",
@@ -60,7 +60,7 @@ def read_element(element_id: str, node: Node, place: Place, report: Report, targ
     if name not in TYPES:
         if name:
             fields.error(
-                "type", f"unknown element type {quote(name)}", nearest(name, TYPES, f"known: {', '.join(TYPES)}")
+                "type", f"unknown element type {quote(name)}", report.nearest(name, TYPES, f"known: {', '.join(TYPES)}")
             )
         return None
     kind = TYPES[name]

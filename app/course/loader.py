@@ -75,7 +75,7 @@ def load_course(text: str, file: str) -> tuple[Course, list[Problem]]:
             check_markup(element, node, report)
     for target in targets:
         if isinstance(root, Table) and target.element_id not in root.items:
-            remedy = nearest(target.element_id, root.items, "use the id of an element of this file")
+            remedy = report.nearest(target.element_id, root.items, "use the id of an element of this file")
             report.error(target.place, target.where, f"there is no element {quote(target.element_id)}", remedy)
     return Course(elements, file), sorted(report.problems, key=_in_file_order)
 

@@ -10,6 +10,7 @@ from app.errors import Problem, Severity
 
 _MAX_QUOTE = 60
 _MAX_WORD = 200
+_MAX_SUGGESTIONS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,10 @@ class Report:
     def warning(self, place: Place, where: str, text: str, remedy: str = "") -> None:
         """Report something that the author should know."""
         self._add("warning", place, where, text, remedy)
+
+    def nearest(self, word: str, known: Iterable[str], otherwise: str = "") -> str:
+        """Return the remedy for a misspelt word, for the first ones of a file: comparing takes its time."""
+        return nearest(word, known, otherwise) if len(self.problems) < _MAX_SUGGESTIONS else otherwise
 
     def _add(self, severity: Severity, place: Place, where: str, text: str, remedy: str) -> None:
         self.problems.append(Problem(self.file, place.line, place.column, where, text, remedy, severity))

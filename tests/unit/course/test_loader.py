@@ -314,3 +314,11 @@ def test_no_field_makes_the_loader_fail(name: str, fields: dict[str, str]) -> No
     body = ", ".join(f"{key}: {value}" for key, value in {"type": name, **fields}.items())
     course, _ = load_course(f"a: {{{body}}}\nb: {{type: end}}\n", "scripts/a.yml")
     assert list(course.elements) == ["a", "b"]
+
+
+def test_thousands_of_mistakes_take_no_thousandfold_time() -> None:
+    ids = "".join(f"id_{n}: {{type: jump, text: hi, options: [{{text: a, goto: it_{n}}}]}}\n" for n in range(3000))
+    _, problems = load_course(ids, "scripts/a.yml")
+    assert len(problems) == 3000
+    assert problems[0].remedy.startswith("did you mean 'id_")
+    assert problems[-1].remedy == "use the id of an element of this file"
