@@ -91,16 +91,17 @@ def _telegram_url(environ: Mapping[str, str], problems: list[Problem]) -> str:
 
 def _group(environ: Mapping[str, str], problems: list[Problem]) -> list[HostedBot]:
     try:
-        return TypeAdapter(list[HostedBot]).validate_python(json.loads(environ[BOTS_VARIABLE]))
+        bots = TypeAdapter(list[HostedBot]).validate_python(json.loads(environ[BOTS_VARIABLE]))
+        text = "names no bots"
     except json.JSONDecodeError as error:
-        text = f"is not JSON: {error}"
+        bots, text = [], f"is not JSON: {error}"
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        text = f"{'/'.join(map(str, first['loc']))}: {first['msg']}"
-    problems.append(
-        _problem(BOTS_VARIABLE, text, 'write it like [{"name": "a", "token_env": "A_TOKEN", "folder": "a/"}]')
-    )
-    return []
+        bots, text = [], f"{'/'.join(map(str, first['loc']))}: {first['msg']}"
+    if not bots:
+        remedy = 'write it like [{"name": "a", "token_env": "A_TOKEN", "folder": "a/"}]'
+        problems.append(_problem(BOTS_VARIABLE, text, remedy))
+    return bots
 
 
 def _single(environ: Mapping[str, str], folder: str, problems: list[Problem]) -> HostedBot:

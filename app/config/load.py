@@ -48,7 +48,7 @@ def load_fleet(
     problems += [*_document_problems(document), *relation_problems(data, document, around)]
     if keys is None or problems:
         raise InputError(sorted(set(problems)))
-    warnings = tuple(_warnings(keys, document, folder))
+    warnings = tuple(sorted(_warnings(keys, document, folder)))
     return Fleet.of(keys, path=path, scripts=around.scripts, environ=variables, warnings=warnings)
 
 

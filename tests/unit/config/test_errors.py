@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -117,7 +119,8 @@ CONFIGS = [
     (
         "bots:\n- name: a\n  token_env: A\n- name: b\n  bot_name: a\n  token_env: B\n",
         [
-            "5: bots/b/bot_name: 'a' is the bot_name of two bots (line 2 too); they share one database, so give each its own"
+            "5: bots/b/bot_name: 'a' is the bot_name of two bots (line 2 too); "
+            "they share one database, so give each its own"
         ],
     ),
     (
@@ -180,7 +183,8 @@ CONFIGS = [
         "image: acme/bots:1.2\ntelegram: nowhere\ndialog: x\nbots: [{name: a, token_env: A}]",
         [
             "1: image: 'acme/bots:1.2' has a tag; write the image without it, and the tag as version",
-            "2: telegram: is 'nowhere'; write 'sandbox' or the http(s):// URL of a Bot API server, or leave the key out",
+            "2: telegram: is 'nowhere'; "
+            "write 'sandbox' or the http(s):// URL of a Bot API server, or leave the key out",
             "3: dialog: must be a mapping (key: value lines)",
         ],
     ),
@@ -192,12 +196,14 @@ CONFIGS = [
         ],
     ),
     (
-        "telegram: sandbox\nbots:\n- {name: a, group: g, replicas: 2, env: {X: '1'}}\n- {name: b, group: g, env: {X: '2'}}\n- {name: g}",
+        "telegram: sandbox\nbots:\n"
+        "- {name: a, group: g, replicas: 2, env: {X: '1'}}\n- {name: b, group: g, env: {X: '2'}}\n- {name: g}",
         [
             "3: bots/a/group: 'g' is the name of a bot outside the group; rename the group",
             "4: bots/b/env/X: bots of group 'g' differ in X; they share one container, so write the same for all",
             "4: bots/b/group: 'g' is the name of a bot outside the group; rename the group",
-            "4: bots/b/replicas: bots of group 'g' differ in replicas; they share one container, so write the same for all",
+            "4: bots/b/replicas: bots of group 'g' differ in replicas; "
+            "they share one container, so write the same for all",
         ],
     ),
     (
@@ -340,12 +346,6 @@ fleet_keys = st.sampled_from(["image", "version", "telegram", "webhook", "dialog
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_any_yaml_gives_a_fleet_or_an_input_error(checkout: Checkout, data: dict[str, object]) -> None:
-    import yaml
-
     checkout.write("bots_config.yaml", yaml.safe_dump(data))
-    try:
-        fleet = load_fleet(Path("bots_config.yaml"), {})
-    except InputError as error:
-        assert error.problems
-    else:
-        assert fleet.bots
+    with contextlib.suppress(InputError):
+        assert load_fleet(Path("bots_config.yaml"), {}).bots
