@@ -19,7 +19,6 @@ from app.config.rules import (
     Memory,
     ModeName,
     Name,
-    PathInside,
     Replicas,
     ServerUrl,
     Tag,
@@ -57,8 +56,8 @@ class Webhook(Section):
         validate_default=True,
         description="What Telegram sends with every update; keep it in .env",
     )
-    ssl_cert_path: PathInside | None = Field(None, description="Own certificate (PEM); default: the proxy obtains one")
-    ssl_key_path: PathInside | None = Field(None, description="Its key; default: the same path ending in .key")
+    ssl_cert_path: Line | None = Field(None, description="Own certificate (PEM); default: the proxy obtains one")
+    ssl_key_path: Line | None = Field(None, description="Its key; default: the same path ending in .key")
 
     @property
     def key_path(self) -> str | None:
@@ -116,7 +115,7 @@ class Bot(Section):
     group: Name | None = Field(None, description="Bots of one group share one container")
     replicas: Replicas = Field(1, description="Number of its containers")
     memory: Memory = Field("160m", description="Memory limit of its container")
-    log_file: PathInside | None = Field(None, description="Log file besides the container's log")
+    log_file: Line | None = Field(None, description="Log file besides the container's log")
     env: Variables = Field({}, description="More environment variables")
     language: Language | None = Field(
         default_factory=lambda data: language_of(data.get("env", {}).get("LANGUAGE", "")),

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from app.config.settings import Mode
-from app.config.template import TemplateError, is_variable_name, resolve, single_reference
+from app.config.template import TemplateError, UnsetVariableError, is_variable_name, resolve, single_reference
 from app.config.tokens import is_well_formed, redacted, shown
 
 SANDBOX = "sandbox"
@@ -91,7 +91,7 @@ def _value(text: str, info: ValidationInfo) -> str | None:
     try:
         return resolve(text, around.environ)
     except TemplateError as error:
-        if not around.secrets and "is not set" in str(error):
+        if not around.secrets and isinstance(error, UnsetVariableError):
             return None
         raise wrong(str(error), error.remedy) from None
 
@@ -272,13 +272,6 @@ def _chat(value: str) -> str:
     return value
 
 
-def _inside(value: str, info: ValidationInfo) -> str:
-    folder = _around(info).folder
-    if not value or not value.isprintable() or not (folder / value).resolve().is_relative_to(folder.resolve()):
-        raise wrong(f"{shown(value)} is outside the folder of the config", "write a path inside it")
-    return value
-
-
 _Resolved = BeforeValidator(_resolved)
 
 Line = Annotated[str, _Resolved, AfterValidator(_not_blank)]
@@ -286,20 +279,29 @@ Name = Annotated[str, _Resolved, AfterValidator(_service_name)]
 Text = Annotated[str, AfterValidator(_text)]
 """Text that may refer to variables; the references stay in it, so that the generator needs no secrets."""
 VariableName = Annotated[str, AfterValidator(_variable_name)]
-Variables = Annotated[dict[VariableName, Text], BeforeValidator(_variables)]
+Variables = Annotated[
+    dict[VariableName, Text],
+    BeforeValidator(_variables),
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": ["string", "integer"]}}),
+]
 TokenVariable = Annotated[str, AfterValidator(_token_env)]
 TokenReference = Annotated[str, AfterValidator(_token)]
 CoursesFolder = Annotated[str, _Resolved, AfterValidator(_folder)]
-PathInside = Annotated[str, _Resolved, AfterValidator(_inside)]
 WebhookUrl = Annotated[str, AfterValidator(_https_url)]
 WebhookSecret = Annotated[str, AfterValidator(_webhook_secret)]
 ServerUrl = Annotated[str, _Resolved, AfterValidator(_server_url)]
 UrlPath = Annotated[str, _Resolved, AfterValidator(_url_path)]
 Tag = Annotated[str, _Resolved, AfterValidator(_tag)]
 Image = Annotated[str, _Resolved, AfterValidator(_image)]
-Memory = Annotated[str, _Resolved, BeforeValidator(_memory)]
+Memory = Annotated[str, BeforeValidator(_memory), _Resolved]
 Replicas = Annotated[int, _Resolved, Field(ge=1, le=100)]
-ChatId = Annotated[str, _Resolved, BeforeValidator(_number_text), AfterValidator(_chat)]
+ChatId = Annotated[
+    str,
+    _Resolved,
+    BeforeValidator(_number_text),
+    AfterValidator(_chat),
+    WithJsonSchema({"type": ["string", "integer"]}),
+]
 ModeName = Annotated[Mode, _Resolved]
 Language = Annotated[Literal["en", "ru"], _Resolved]
 Fallback = Annotated[Literal["polling"], _Resolved]

@@ -25,6 +25,10 @@ class TemplateError(FlotillaError):
         super().__init__(text)
 
 
+class UnsetVariableError(TemplateError):
+    """A reference to a variable that is not set and has no default."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """One ``${...}``: the variable, the text that replaces it when it is unset or empty, or what to say then."""
@@ -36,7 +40,7 @@ class Reference:
     def resolve(self, environ: Mapping[str, str]) -> str:
         """Return the variable's value or the default.
 
-        Raises :class:`TemplateError`: the variable is not set and there is no default.
+        Raises :class:`UnsetVariableError`: the variable is not set and there is no default.
         """
         value = environ.get(self.name)
         if value or (value is not None and self.default is None and not self.message):
@@ -44,7 +48,7 @@ class Reference:
         if self.default is not None:
             return self.default
         reason = f": {self.message}" if self.message else ""
-        raise TemplateError(f"variable {self.name} is not set{reason}", f"put {self.name}=... into .env")
+        raise UnsetVariableError(f"variable {self.name} is not set{reason}", f"put {self.name}=... into .env")
 
 
 def is_variable_name(text: str) -> bool:
@@ -83,7 +87,8 @@ def references(text: str) -> list[Reference]:
 def resolve(text: str, environ: Mapping[str, str]) -> str:
     """Replace the references of ``text`` by the values of their variables.
 
-    Raises :class:`TemplateError`: a variable is not set and has no default, or a ``${`` does not begin a reference.
+    Raises :class:`UnsetVariableError`: a variable is not set and has no default; :class:`TemplateError`: a ``${`` does
+    not begin a reference.
     """
     return rewrite(text, str, lambda reference: reference.resolve(environ))
 

@@ -255,7 +255,7 @@ def _proxy(fleet: Fleet) -> str:
     text, published = caddyfile(fleet), ports(fleet)
     mounts = ["caddy:/data"]
     if fleet.webhook and fleet.webhook.ssl_cert_path:
-        mounts += [f"./{fleet.webhook.ssl_cert_path}:{CERTIFICATE}:ro", f"./{fleet.webhook.key_path}:{KEY}:ro"]
+        mounts += [_mount(fleet.webhook.ssl_cert_path, CERTIFICATE), _mount(fleet.webhook.key_path or "", KEY)]
     return PROXY.format(
         # The key of an own certificate may belong to somebody else than root.
         capabilities="NET_BIND_SERVICE" + (", DAC_OVERRIDE" if len(mounts) > 1 else ""),
@@ -288,7 +288,7 @@ def _mounts(fleet: Fleet, bots: Sequence[Bot]) -> list[str]:
     mounts = []
     certificate = fleet.webhook and fleet.webhook.ssl_cert_path
     if certificate and any(bot.mode is Mode.WEBHOOK for bot in bots):
-        mounts.append(f"./{certificate}:{BOT_CERTIFICATE}:ro")
+        mounts.append(_mount(certificate, BOT_CERTIFICATE))
     if any(bot.log_file for bot in bots):
         mounts.append(f"logs:{LOG_FOLDER}")
     return mounts
@@ -386,8 +386,12 @@ def _volumes(fleet: Fleet, webhooks: bool) -> list[str]:
 
 
 def _scripts_mount(fleet: Fleet) -> str:
-    folder = os.path.relpath(fleet.scripts, fleet.path.parent)
-    return f"{_escaped(folder if folder.startswith('..') else './' + folder)}:/app/scripts:ro"
+    return _mount(os.path.relpath(fleet.scripts, fleet.path.parent), "/app/scripts")
+
+
+def _mount(path: str, target: str) -> str:
+    """Mount a file or folder, relative to the compose file, where a container can read it."""
+    return f"{_escaped(path if path.startswith(('/', '..')) else f'./{path}')}:{target}:ro"
 
 
 def _escaped(text: str) -> str:

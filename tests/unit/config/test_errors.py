@@ -46,7 +46,7 @@ KEYS = [
     ("memory: lots", "bots/bot/memory: 'lots' is not a memory size; write it like 160m or 1g"),
     ("memory: 160", "bots/bot/memory: 160 is too little memory for a bot; give it at least 32m; 160m is usual"),
     ("memory: [1]", "bots/bot/memory: is [1], not text"),
-    ("log_file: ../x.log", "bots/bot/log_file: '../x.log' is outside the folder of the config; write a path inside it"),
+    ("log_file: ''", "bots/bot/log_file: is ''; write some text in one line, or leave the key out"),
     ("env: [A]", "bots/bot/env: must be a mapping (key: value lines)"),
     ("env: {A: yes}", "bots/bot/env/A: is True, not text; put it in quotes"),
     (

@@ -179,12 +179,12 @@ def test_references_in_keys_that_have_to_be_known(checkout: Checkout) -> None:
     fleet = checkout.load(
         """\
         telegram: ${SERVER}
-        bots: [{name: "a${SUFFIX:-_x}", replicas: "${COPIES}", mode: "${MODE:-polling}"}]
+        bots: [{name: "a${SUFFIX:-_x}", replicas: "${COPIES}", mode: "${MODE:-polling}", memory: "${M:-1G}"}]
         """,
         {"SERVER": "sandbox", "COPIES": "3"},
     )
     assert fleet.sandbox
-    assert fleet.bots == (bot(name="a_x", replicas=3),)
+    assert fleet.bots == (bot(name="a_x", replicas=3, memory="1g"),)
 
 
 def test_scripts_of_another_place(checkout: Checkout) -> None:
