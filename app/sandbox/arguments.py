@@ -33,7 +33,7 @@ class Arguments:
         self.files = dict(files or {})
         try:
             json.dumps(self.values, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
+        except (UnicodeEncodeError, RecursionError):
             raise bad_request("strings must be encoded in UTF-8") from None
 
     def __contains__(self, name: str) -> bool:

@@ -13,6 +13,13 @@ TEXT_LIMIT = 4096
 CAPTION_LIMIT = 1024
 """UTF-16 code units after entity parsing."""
 NOTICE_LIMIT = 200
+PREVIEW_OPTIONS: dict[str, type] = {
+    "is_disabled": bool,
+    "url": str,
+    "prefer_small_media": bool,
+    "prefer_large_media": bool,
+    "show_above_text": bool,
+}
 NOT_MODIFIED = (
     "message is not modified: specified new message content and reply markup are exactly the same "
     "as a current content and reply markup of the message"
@@ -123,10 +130,17 @@ def _text_content(args: Arguments) -> Json:
     content: Json = {"text": parsed.plain}
     if parsed.entities:
         content["entities"] = entity_bodies(parsed)
-    preview = args.json("link_preview_options", "can't parse link preview options JSON object")
-    if preview is None and args.boolean("disable_web_page_preview"):
-        preview = {"is_disabled": True}
+    preview = _preview(args)
     return content | ({"link_preview_options": preview} if preview else {})
+
+
+def _preview(args: Arguments) -> Json:
+    options = args.json("link_preview_options", "can't parse link preview options JSON object")
+    if options is None:
+        return {"is_disabled": True} if args.boolean("disable_web_page_preview") else {}
+    if not isinstance(options, dict):
+        raise bad_request("object expected as link preview options")
+    return {name: kind(options[name]) for name, kind in PREVIEW_OPTIONS.items() if options.get(name)}
 
 
 def message_of(bot: Bot, args: Arguments) -> Message | None:

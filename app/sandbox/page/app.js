@@ -6,7 +6,7 @@ const KEPT = "flotilla.sandbox";
 
 const state = {
   bots: [], bot: null, learners: [], learner: null, payload: "",
-  chat: null, version: -1, shown: new Map(), following: null, waiting: new Map(),
+  chat: null, shown: new Map(), seen: null, following: null, waiting: new Map(),
 };
 
 /* Talking to the sandbox */

@@ -212,6 +212,21 @@ async def test_a_message_as_both_sides_see_it(api: Any, ann: LearnerClient) -> N
     assert (await ann.transcript()).last == expected
 
 
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({}, None),
+        ({"link_preview_options": None}, None),
+        ({"link_preview_options": {"is_disabled": True, "url": None, "other": 1}}, {"is_disabled": True}),
+        ({"link_preview_options": '{"prefer_small_media": true}'}, {"prefer_small_media": True}),
+        ({"disable_web_page_preview": "true"}, {"is_disabled": True}),
+    ],
+)
+async def test_link_previews(api: Any, ann: LearnerClient, params: dict[str, Any], expected: Any) -> None:
+    sent = await api.get("sendMessage", chat_id=42, text="http://a.io", **params)
+    assert sent.get("link_preview_options") == expected
+
+
 async def test_the_longest_texts(api: Any, ann: LearnerClient) -> None:
     await api.get("sendMessage", chat_id=42, text=f"<b>{'x' * 4096}</b>", parse_mode="HTML")
     await api.get("sendPhoto", chat_id=42, photo=PHOTO, caption="y" * 1024)

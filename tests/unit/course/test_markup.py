@@ -222,9 +222,11 @@ def test_d40_the_default_limit_is_telegrams() -> None:
     assert split(text, HTML) == [f"<blockquote>{letter * 4000}</blockquote>" for letter in "xy"]
 
 
-def test_a_long_text_is_split_quickly() -> None:
-    text = "*bold words* and _others_.\n" * 20_000
-    assert sum(len(parse(part, MARKDOWN).plain) for part in split(text, MARKDOWN)) > 400_000
+def test_a_very_long_text_has_full_parts() -> None:
+    line = "*bold words* and _others_."
+    parts = split(f"{line}\n" * 4_000, MARKDOWN)
+    assert "\n".join(parts).splitlines() == [line] * 4_000
+    assert {len(parse(part, MARKDOWN).plain) for part in parts[:-1]} == {4093}
 
 
 @st.composite

@@ -81,11 +81,39 @@ def test_commands_in_a_text(text: str, commands: list[str]) -> None:
     assert COMMAND.findall(text) == commands
 
 
-NAMES = (
-    "chat_id text parse_mode entities reply_markup caption caption_entities photo video audio media question options type "
-    "correct_option_id correct_option_ids explanation is_anonymous message_id callback_query_id action file_id commands "
-    "scope url secret_token offset limit allowed_updates link_preview_options max_connections"
-).split()
+NAMES = [
+    "chat_id",
+    "text",
+    "parse_mode",
+    "entities",
+    "reply_markup",
+    "caption",
+    "caption_entities",
+    "photo",
+    "video",
+    "audio",
+    "media",
+    "question",
+    "options",
+    "type",
+    "correct_option_id",
+    "correct_option_ids",
+    "explanation",
+    "is_anonymous",
+    "message_id",
+    "callback_query_id",
+    "action",
+    "file_id",
+    "commands",
+    "scope",
+    "url",
+    "secret_token",
+    "offset",
+    "limit",
+    "allowed_updates",
+    "link_preview_options",
+    "max_connections",
+]
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 KNOWN = st.sampled_from([42, "42", 1, "quiz", "HTML", "Markdown", "typing", "[", "{}", "http://a.io/x.png", "photo"])
 KEYS = st.sampled_from(["inline_keyboard", "text", "url", "callback_data", "type", "media", "offset", "length"])
