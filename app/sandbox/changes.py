@@ -13,12 +13,11 @@ class Changes:
         self.version = 0
         self._waiting: set[asyncio.Event] = set()
 
-    def mark(self) -> int:
-        """Record a change and return its number."""
+    def mark(self) -> None:
+        """Record a change."""
         self.version += 1
         for event in self._waiting:
             event.set()
-        return self.version
 
     async def until(self, condition: Callable[[], bool], seconds: float | None = None) -> bool:
         """Wait until the condition holds, at most that long if ``seconds`` is given; return whether it holds."""

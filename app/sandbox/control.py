@@ -13,6 +13,7 @@ from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
 from app.sandbox.arguments import UNKNOWN_TYPE
+from app.sandbox.changes import Changes
 from app.sandbox.errors import ApiError, bad_request
 from app.sandbox.faults import Fault, Faults
 from app.sandbox.learner import Hand, transcript
@@ -79,7 +80,7 @@ class Control:
 
     async def list_bots(self, request: web.Request) -> web.StreamResponse:
         """List the bots; ``after`` (a version) and ``timeout`` wait for a change first."""
-        await self._wait(request, lambda: self._world.changes.version)
+        await _wait(request, self._world.changes)
         return web.json_response(
             {"version": self._world.changes.version, "bots": [_bot_body(bot) for bot in self._world]}
         )
@@ -94,7 +95,7 @@ class Control:
 
     async def show_bot(self, request: web.Request) -> web.StreamResponse:
         """Show one bot; ``after`` and ``timeout`` wait for a change first."""
-        await self._wait(request, lambda: self._world.changes.version)
+        await _wait(request, self._world.changes)
         return web.json_response(_bot_body(self._bot(request)))
 
     async def revoke(self, request: web.Request) -> web.StreamResponse:
@@ -137,7 +138,7 @@ class Control:
         """Show a chat; ``after`` and ``timeout`` wait for a change first."""
         bot = self._bot(request)
         chat = bot.chat(_learner_id(request))
-        await self._wait(request, lambda: chat.version)
+        await _wait(request, chat.changes)
         return web.json_response(transcript(bot, chat))
 
     async def act(self, request: web.Request) -> web.StreamResponse:
@@ -179,13 +180,15 @@ class Control:
             raise ApiError(404, f"Not Found: no bot is named {name!r}")
         return bot
 
-    async def _wait(self, request: web.Request, version: Callable[[], int]) -> None:
-        try:
-            after = int(request.query.get("after", "-1"))
-            timeout = min(float(request.query.get("timeout", "0")), LONGEST_WAIT)
-        except ValueError:
-            raise bad_request("after and timeout must be numbers") from None
-        await self._world.changes.until(lambda: version() > after, timeout)
+
+async def _wait(request: web.Request, changes: Changes) -> None:
+    """Wait for a version above ``after``, at most ``timeout`` seconds."""
+    try:
+        after = int(request.query.get("after", "-1"))
+        timeout = min(float(request.query.get("timeout", "0")), LONGEST_WAIT)
+    except ValueError:
+        raise bad_request("after and timeout must be numbers") from None
+    await changes.until(lambda: changes.version > after, timeout)
 
 
 def _answering(handler: Handler) -> Handler:

@@ -108,7 +108,7 @@ class Hand:
 def transcript(bot: Bot, chat: Chat) -> Json:
     """Return everything the learner sees, oldest first."""
     return {
-        "version": chat.version,
+        "version": chat.changes.version,
         "bot": {"id": bot.id, "username": bot.username, "title": bot.title},
         "learner": chat.learner.user(),
         "blocked": chat.blocked,

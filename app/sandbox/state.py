@@ -143,8 +143,7 @@ class Chat:
     started: bool = False
     action: str | None = None
     """What the bot does now (``typing``), until its next message."""
-    version: int = 0
-    """The number of its last change."""
+    changes: Changes = field(default_factory=Changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +208,8 @@ class Bot:
 
     def changed(self, chat: Chat) -> None:
         """Tell those who follow the chat that it changed."""
-        chat.version = self.changes.mark()
+        chat.changes.mark()
+        self.changes.mark()
 
     def set_commands(self, menu: str, commands: list[Json]) -> None:
         """Replace a menu, which all learners see at once."""

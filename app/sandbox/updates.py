@@ -28,6 +28,8 @@ class UpdateQueue:
         self.repeated: deque[Update] = deque()
         self.allowed: Sequence[str] = ()
         self.webhook_active = False
+        self.arrivals = Changes()
+        """Marked when there may be something to deliver: it wakes this bot alone."""
         self._changes = changes
         self._history: deque[Update] = deque(maxlen=MOST_REPEATED)
         self._next_id = FIRST_UPDATE_ID
@@ -46,14 +48,14 @@ class UpdateQueue:
         self._next_id = max(self._next_id, update["update_id"]) + 1
         self.pending.append(update)
         self._history.append(update)
-        self._changes.mark()
+        self.changed()
         return int(update["update_id"])
 
     def repeat(self, count: int) -> int:
         """Deliver the last ``count`` updates once more, confirmed or not, and return how many there were."""
         again = list(self._history)[-count:] if count > 0 else []
         self.repeated.extend(again)
-        self._changes.mark()
+        self.changed()
         return len(again)
 
     def confirm(self, update_id: int) -> None:
@@ -76,24 +78,29 @@ class UpdateQueue:
         if self.webhook_active:
             raise conflict(WEBHOOK_ACTIVE)
         me = self._poller = object()
-        self._changes.mark()
+        self.changed()
         self._confirm_below(offset)
-        await self._changes.until(lambda: bool(self._poller is not me or self.pending or self.repeated), seconds)
+        await self.arrivals.until(lambda: bool(self._poller is not me or self.pending or self.repeated), seconds)
         if self._poller is not me and not self._closed:
             raise conflict(WEBHOOK_ACTIVE if self.webhook_active else TERMINATED)
         self._poller = None
-        repeated, self.repeated = list(self.repeated), deque()
+        repeated = [self.repeated.popleft() for _ in range(min(limit, len(self.repeated)))]
         return list(islice(chain(repeated, self.pending), limit))
 
     def end_polling(self) -> None:
         """End the request that waits, because a webhook was set."""
         self._poller = None
-        self._changes.mark()
+        self.changed()
 
     def close(self) -> None:
         """End the request that waits and answer no other, because the token was revoked."""
         self._closed = True
         self.end_polling()
+
+    def changed(self) -> None:
+        """Wake those who deliver, and those who watch."""
+        self.arrivals.mark()
+        self._changes.mark()
 
     def _confirm_below(self, offset: int) -> None:
         if offset < 0:

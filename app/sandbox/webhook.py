@@ -55,7 +55,7 @@ class WebhookDelivery:
         timeout = aiohttp.ClientTimeout(total=ANSWER_TIME)
         async with aiohttp.ClientSession(timeout=timeout) as session, asyncio.TaskGroup() as tasks:
             while True:
-                await self._bot.changes.until(lambda: self._next() is not None)
+                await self._bot.updates.arrivals.until(lambda: self._next() is not None)
                 update = self._next()
                 if update is not None:
                     lane = _learner_of(update)
@@ -75,7 +75,7 @@ class WebhookDelivery:
         if update in self._bot.updates.pending:
             self._bot.updates.pending.remove(update)
         del self._busy[lane]
-        self._bot.changes.mark()
+        self._bot.updates.changed()
 
     async def _attempt(self, session: aiohttp.ClientSession, update: dict[str, Any]) -> bool:
         headers = {"Content-Type": "application/json"}
