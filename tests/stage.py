@@ -12,6 +12,9 @@ from pathlib import Path
 
 from app.config.settings import BotSettings, HostSettings
 from app.config.tokens import sandbox_token
+from app.course.course import Course
+from app.course.element import End, Input
+from app.course.markup import parse
 from app.runtime.host import Host
 from app.sandbox.client import LearnerClient, Message, SandboxClient, Transcript
 
@@ -100,16 +103,30 @@ async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
             await asyncio.sleep(0.01)
 
 
+def script_of(course: Course) -> tuple[dict[str, str], Callable[[Transcript], bool]]:
+    """Return how a learner gets through a course: what to answer to which question, and how to tell the end."""
+    answers, ends = {}, set()
+    for element in course.elements.values():
+        match element:
+            case Input():
+                answers[parse(element.text, element.parse_mode).plain.strip()] = element.correct_answer or "well"
+            case End():
+                ends.add(parse(element.text, element.parse_mode).plain.strip())
+    return answers, lambda chat: chat.last is not None and chat.last.text.strip() in ends
+
+
 async def play(
     learner: LearnerClient,
     until: Callable[[Transcript], bool],
     answers: Mapping[str, str] | None = None,
     on_progress: Callable[[], None] = lambda: None,
     patience: float = 20.0,
+    choose: Callable[[int], int] = lambda _: 0,
 ) -> Transcript:
     """Go through a course until the chat fulfils a condition: press the first button, vote for the first option.
 
-    ``answers`` maps a part of a question to what is typed in reply to it; ``patience`` is for each single step, in seconds.
+    ``answers`` maps a part of a question to what is typed in reply to it; ``patience`` is for each single step, in seconds;
+    ``choose`` picks one of so many buttons.
     """
     done: set[int] = set()
     while True:
@@ -122,7 +139,7 @@ async def play(
             return chat
         done.add(task.id)
         if task.buttons:
-            await learner.press(task)
+            await learner.press(task, choose(len(task.buttons)))
         elif task.poll:
             await learner.vote(task, 0)
         else:

@@ -23,10 +23,11 @@ def migrate(
     url = database_url or os.environ.get("DATABASE_URL", "")
     if not url:
         raise FlotillaError("DATABASE_URL is not set; set it to postgresql://user:password@host/database")
-    asyncio.run(wait_until_ready(url, DATABASE_WAIT_SECONDS, _countdown))
+    asyncio.run(wait_until_ready(url, DATABASE_WAIT_SECONDS, countdown))
     applied = apply_migrations(url)
     print("\n".join(f"applied {name}" for name in applied) or "the database is up to date")
 
 
-def _countdown(remaining: float, reason: str) -> None:
+def countdown(remaining: float, reason: str) -> None:
+    """Tell that the database is waited for, and how long still."""
     print(f"waiting for the database ({reason}), {remaining:.0f} s left", flush=True)

@@ -21,6 +21,7 @@ def run(
     config: Annotated[Path, typer.Option(help="The fleet's config.")] = Path("bots_config.yaml"),
     scripts: Annotated[Path | None, typer.Option(help="Folder of the courses; default: beside the config.")] = None,
     port: Annotated[int, typer.Option(help="Port of the sandbox's chat page.", min=0, max=65535)] = SANDBOX_PORT,
+    database_wait: Annotated[float, typer.Option(help="Seconds to wait for the database of DATABASE_URL.", min=0)] = 60.0,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Run bots in this process until Ctrl+C.
@@ -28,24 +29,25 @@ def run(
     The database is an embedded PostgreSQL in .flotilla/ beside the config, unless DATABASE_URL is set; with
     telegram: sandbox the chat page is served too.
     """
+    from app.config.host import select_bots
     from app.config.load import load_fleet
     from app.observe.logs import configure_logs
     from app.runtime.loop import run as run_loop
 
     configure_logs("text", level=log_level)
     fleet = load_fleet(config, os.environ, scripts)
+    select_bots(fleet, bots or [])
     for warning in fleet.warnings:
         print(warning)
-    with _database(fleet) as database_url:
+    with _database(fleet, database_wait) as database_url:
         run_loop(_serve(fleet, bots or [], database_url, port))
     print("stopped")
 
 
 async def _serve(fleet: Fleet, names: list[str], database_url: str, port: int) -> None:
-    from app.config.host import host_settings, select_bots
+    from app.config.host import host_settings
     from app.runtime.main import serve
 
-    select_bots(fleet, names)
     async with _sandbox(fleet, port) as telegram_url:
         settings = host_settings(fleet, names, database_url=database_url, telegram_url=telegram_url)
         for bot in settings.bots:
@@ -57,12 +59,17 @@ async def _serve(fleet: Fleet, names: list[str], database_url: str, port: int) -
 
 
 @contextlib.contextmanager
-def _database(fleet: Fleet) -> Iterator[str]:
+def _database(fleet: Fleet, wait: float) -> Iterator[str]:
+    import asyncio
+
+    from app.cli.migrate import countdown
+    from app.store.connection import wait_until_ready
     from app.store.migrate import migrate
 
     url = fleet.environ.get("DATABASE_URL")
     if url:
         print("database  the one in DATABASE_URL", flush=True)
+        asyncio.run(wait_until_ready(url, wait, countdown))
         migrate(url)
         yield url
         return

@@ -1,0 +1,205 @@
+"""``flotilla run``: the main job without Docker, as a newcomer starts it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+
+import aiohttp
+import pytest
+
+from app.runtime.library import Library
+from app.sandbox.client import SandboxClient
+from tests.stage import play, said, script_of
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = {"lighthouse": "lighthouse", "samovar": "samovar", "fleet_school": "school"}
+ONE_BOT = """
+telegram: sandbox
+bots:
+  - {name: solo, folder: solo}
+"""
+COURSE = "A: {type: message, text: hello, button: On}\nB: {type: end, text: bye}\n"
+
+
+class Run:
+    """A ``flotilla run``; ``lines`` is what it has printed."""
+
+    def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
+        command = [sys.executable, "-m", "app.cli.main", "run", *arguments]
+        clean = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"}
+        self.process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**clean, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.lines: list[str] = []
+        self._new: Queue[str | None] = Queue()
+        self._reader = Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        with self.process.stdout or contextlib.nullcontext(()) as lines:
+            for line in lines:
+                self._new.put(line.rstrip())
+        self._new.put(None)
+
+    def wait_line(self, part: str) -> str:
+        """Wait for a line that contains this."""
+        while True:
+            line = self._new.get(timeout=60)
+            assert line is not None, f"{part!r} was never printed:\n" + "\n".join(self.lines)
+            self.lines.append(line)
+            if part in line:
+                return line
+
+    def wait_end(self) -> int:
+        """Wait for the end and return the exit code."""
+        code = self.process.wait(60)
+        self._reader.join()
+        while (line := self._new.get()) is not None:
+            self.lines.append(line)
+        return code
+
+    def close(self) -> None:
+        """Wait for the end of the process and of its output."""
+        self.process.wait(60)
+        self._reader.join()
+
+    def interrupt(self) -> int:
+        """Press Ctrl+C and return the exit code."""
+        self.process.send_signal(signal.SIGINT)
+        return self.wait_end()
+
+
+@contextlib.contextmanager
+def running(folder: Path, *arguments: str, **environment: str) -> Iterator[Run]:
+    run = Run(folder, *arguments, **environment)
+    try:
+        yield run
+    finally:
+        run.process.kill()
+        run.close()
+
+
+@pytest.fixture
+def solo(tmp_path: Path) -> Path:
+    """A folder with a fleet of one bot in the sandbox."""
+    (tmp_path / "scripts" / "solo").mkdir(parents=True)
+    (tmp_path / "bots_config.yaml").write_text(ONE_BOT)
+    (tmp_path / "scripts" / "solo" / "courses.yml").write_text("default: {path: course.yml}\n")
+    (tmp_path / "scripts" / "solo" / "course.yml").write_text(COURSE)
+    return tmp_path
+
+
+def url_of(run: Run) -> str:
+    return run.wait_line("chat page").split()[2]
+
+
+async def test_the_example_fleet(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "bots_config.yaml", tmp_path)
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    with running(tmp_path, "--port", "0") as run:
+        url = url_of(run)
+        assert [line for line in run.lines if line.startswith(("database", "bot"))] == [
+            "database  embedded PostgreSQL in .flotilla/postgres",
+            "bot       lighthouse: courses in scripts/lighthouse",
+            "bot       samovar: courses in scripts/samovar",
+            "bot       fleet_school: courses in scripts/school",
+        ]
+        async with aiohttp.ClientSession() as http, http.get(url) as page:
+            assert (page.status, page.content_type) == (200, "text/html")
+        async with SandboxClient(url) as client:
+            for bot, folder in FOLDERS.items():
+                answers, has_ended = script_of(Library(tmp_path / "scripts", folder).courses.courses["default"])
+                learner = client.learner(bot, 5)
+                await learner.send("/start")
+                await play(learner, has_ended, answers, choose=random.Random(5).randrange)
+        assert run.interrupt() == 0
+        assert run.lines[-1] == "stopped"
+        assert not [line for line in run.lines if "error" in line.lower() or "Traceback" in line]
+
+
+async def test_learners_go_on_after_a_power_cut(solo: Path) -> None:
+    with running(solo, "--port", "0") as run:
+        async with SandboxClient(url_of(run)) as client:
+            learner = client.learner("solo", 5)
+            await learner.send("/start")
+            await learner.press(await learner.wait_message())
+            await learner.wait_for(said("bye"))
+            await learner.send("/start")
+            await learner.wait_for(said("hello"))
+        run.process.kill()
+        run.wait_end()
+    postmaster = int((solo / ".flotilla" / "postgres" / "postmaster.pid").read_text().split()[0])
+    os.kill(postmaster, signal.SIGKILL)
+    with running(solo, "--port", "0") as run:
+        async with SandboxClient(url_of(run)) as client:
+            learner = client.learner("solo", 5)
+            await learner.send("what now?")
+            await learner.wait_for(said("buttons above"))
+        assert run.interrupt() == 0
+
+
+def test_a_taken_port(solo: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        with running(solo, "--port", port) as run:
+            assert run.wait_end() == 1
+        assert run.lines[-1] == (
+            f"port {port} of 127.0.0.1 cannot be used (address already in use); "
+            "stop the program that uses it, or choose another with --port"
+        )
+
+
+def test_an_unknown_bot(solo: Path) -> None:
+    with running(solo, "sola") as run:
+        assert run.wait_end() == 2
+    assert run.lines == ["bots_config.yaml has no bot 'sola'; did you mean 'solo'?"]
+
+
+def test_no_config(tmp_path: Path) -> None:
+    with running(tmp_path) as run:
+        assert run.wait_end() == 78
+    assert "flotilla init" in run.lines[0]
+
+
+def test_missing_token(solo: Path) -> None:
+    (solo / "bots_config.yaml").write_text("bots: [{name: solo, folder: solo, token_env: SOLO_TOKEN}]\n")
+    with running(solo) as run:
+        assert run.wait_end() == 78
+    assert "SOLO_TOKEN" in run.lines[0]
+    assert ".env" in run.lines[0]
+
+
+def test_a_course_with_errors_is_named_and_the_bot_runs(solo: Path) -> None:
+    (solo / "scripts" / "solo" / "course.yml").write_text("A: {type: mesage, text: hello}\n")
+    with running(solo, "--port", "0") as run:
+        run.wait_line("scripts/solo/course.yml:1:")
+        run.wait_line("polling")
+        assert run.interrupt() == 0
+
+
+def test_an_unreachable_database(solo: Path) -> None:
+    url = "postgresql://someone:secret@127.0.0.1:1/nowhere"
+    with running(solo, "--port", "0", "--database-wait", "2", DATABASE_URL=url) as run:
+        assert run.wait_end() == 1
+    output = "\n".join(run.lines)
+    assert "secret" not in output
+    assert "waiting for the database" in output
+    assert run.lines[-1].endswith("start PostgreSQL, or correct host and port in DATABASE_URL")
