@@ -99,7 +99,7 @@ class Stage:
 async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     """Wait for a state of this process that announces itself to nobody."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
@@ -122,22 +122,24 @@ async def play(
     on_progress: Callable[[], None] = lambda: None,
     patience: float = 20.0,
     choose: Callable[[int], int] = lambda _: 0,
+    knows_repeats: bool = False,
 ) -> Transcript:
     """Go through a course until the chat fulfils a condition: press the first button, vote for the first option.
 
-    ``answers`` maps a part of a question to what is typed in reply to it; ``patience`` is for each single step, in seconds;
-    ``choose`` picks one of so many buttons.
+    ``answers`` maps a part of a question to what is typed in reply to it; ``patience`` is for each single step, in
+    seconds; ``choose`` picks one of so many buttons; who ``knows_repeats`` ignores what looks like an earlier message.
     """
-    done: set[int] = set()
+    done: set[int | str] = set()
     while True:
         on_progress()
         chat = await learner.wait_for(
-            lambda chat: until(chat) or _task(chat, done, answers or {}) is not None, patience
+            lambda chat: until(chat) or _task(chat, done, answers or {}) is not None,  # noqa: B023 - awaited at once
+            patience,
         )
         task = _task(chat, done, answers or {})
         if until(chat) or task is None:
             return chat
-        done.add(task.id)
+        done |= {task.id, _look(task)} if knows_repeats else {task.id}
         if task.buttons:
             await learner.press(task, choose(len(task.buttons)))
         elif task.poll:
@@ -146,9 +148,13 @@ async def play(
             await learner.send(next(answer for part, answer in (answers or {}).items() if part in task.text))
 
 
-def _task(chat: Transcript, done: set[int], answers: Mapping[str, str]) -> Message | None:
+def _look(message: Message) -> str:
+    return message.poll.question if message.poll else message.text
+
+
+def _task(chat: Transcript, done: set[int | str], answers: Mapping[str, str]) -> Message | None:
     last = chat.last
-    if last is None or last.id in done:
+    if last is None or last.id in done or _look(last) in done:
         return None
     is_open = last.poll is not None and last.poll.vote is None and not last.poll.is_closed
     is_asked = any(part in last.text for part in answers)

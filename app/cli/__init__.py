@@ -1,0 +1,1 @@
+"""The ``flotilla`` command: one module for each of its commands."""

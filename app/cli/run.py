@@ -21,7 +21,9 @@ def run(
     config: Annotated[Path, typer.Option(help="The fleet's config.")] = Path("bots_config.yaml"),
     scripts: Annotated[Path | None, typer.Option(help="Folder of the courses; default: beside the config.")] = None,
     port: Annotated[int, typer.Option(help="Port of the sandbox's chat page.", min=0, max=65535)] = SANDBOX_PORT,
-    database_wait: Annotated[float, typer.Option(help="Seconds to wait for the database of DATABASE_URL.", min=0)] = 60.0,
+    database_wait: Annotated[
+        float, typer.Option(help="Seconds to wait for the database of DATABASE_URL.", min=0)
+    ] = 60.0,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Run bots in this process until Ctrl+C.
@@ -89,6 +91,5 @@ async def _sandbox(fleet: Fleet, port: int) -> AsyncIterator[str | None]:
         return
     from app.cli.sandbox import running_sandbox
 
-    names = {bot.name: bot.bot_name for bot in fleet.bots}
-    async with running_sandbox(names, "127.0.0.1", port) as url:
+    async with running_sandbox("127.0.0.1", port) as url:
         yield url

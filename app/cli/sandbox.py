@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 import typer
@@ -17,39 +16,38 @@ def sandbox(
 ) -> None:
     """Serve a local Bot API and a chat page on which one can be a learner.
 
-    FLOTILLA_SANDBOX_BOTS may hold the bots to be shown: [{"name": ..., "bot_name": ...}, ...]. Any well-formed token is a bot.
+    Any well-formed token is a bot; it shows up when it is first used.
     """
     from app.runtime.loop import run
 
-    bots = json.loads(os.environ.get("FLOTILLA_SANDBOX_BOTS") or "[]")
-    run(_serve({bot["name"]: bot.get("bot_name") or bot["name"] for bot in bots}, host, port))
+    run(_serve(host, port))
 
 
-async def _serve(names: Mapping[str, str], host: str, port: int) -> None:
+async def _serve(host: str, port: int) -> None:
     import asyncio
     import signal
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with running_sandbox(names, host, port) as url:
+    async with running_sandbox(host, port) as url:
         print(f"the sandbox's Bot API and chat page are at {url}", flush=True)
         await stop.wait()
 
 
 @contextlib.asynccontextmanager
-async def running_sandbox(names: Mapping[str, str], host: str, port: int) -> AsyncIterator[str]:
-    """Run a sandbox that knows these bots (name to username) for the length of the block, and give its address."""
-    from app.config.tokens import sandbox_token
+async def running_sandbox(host: str, port: int) -> AsyncIterator[str]:
+    """Run a sandbox for the length of the block, and give its address."""
     from app.errors import FlotillaError
     from app.sandbox.server import Sandbox
 
-    server = Sandbox({sandbox_token(name): (username, name) for name, username in names.items()})
+    server = Sandbox()
     try:
         url = await server.start(host, port)
     except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
         remedy = "stop the program that uses it, or choose another with --port"
-        raise FlotillaError(f"port {port} of {host} cannot be used ({error.strerror}); {remedy}") from error
+        raise FlotillaError(f"port {port} of {host} cannot be used ({reason}); {remedy}") from error
     try:
         yield url
     finally:

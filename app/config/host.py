@@ -51,7 +51,7 @@ def _bot_settings(fleet: Fleet, bot: Bot) -> BotSettings:
     return BotSettings(
         name=bot.name,
         bot_name=bot.bot_name,
-        token=fleet.environ.get(bot.token_variable or "") or sandbox_token(bot.name),
+        token=sandbox_token(bot.name) if fleet.sandbox else fleet.environ[bot.token_variable or ""],
         folder=bot.folder,
         mode=bot.mode,
         language=bot.language,

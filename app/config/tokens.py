@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 
@@ -10,14 +9,22 @@ SANDBOX_TOKEN = "sandbox"  # noqa: S105 - the word that stands for "derive it fr
 """Written in place of a token, it means :func:`sandbox_token` of the bot's name."""
 
 _TELEGRAM_TOKEN = re.compile(r"[0-9]{3,}:[A-Za-z0-9_-]{30,}")
+_SANDBOX_PREFIX = "sandbox-"
+_NOT_IN_TOKENS = re.compile(r"[^A-Za-z0-9_-]")
 _ANY_TOKEN = re.compile(r"[0-9]+:[^\s/]+")
 
 
 def sandbox_token(name: str) -> str:
-    """Give the bot called ``name`` its token in the sandbox: the same one every time, and no secret."""
+    """Give the bot called ``name`` its sandbox token: the same one every time, no secret, and telling the name."""
     digest = hashlib.sha256(f"flotilla sandbox {name}".encode()).digest()
     number = 1_000_000_000 + int.from_bytes(digest[:4], "big") % 1_000_000_000
-    return f"{number}:{base64.urlsafe_b64encode(digest).decode()[:35]}"
+    return f"{number}:{_SANDBOX_PREFIX}{_NOT_IN_TOKENS.sub('-', name)}"
+
+
+def sandbox_name(token: str) -> str | None:
+    """Return the name that a token of the sandbox tells; None for other tokens."""
+    _, _, secret = token.partition(":")
+    return secret.removeprefix(_SANDBOX_PREFIX) or None if secret.startswith(_SANDBOX_PREFIX) else None
 
 
 def is_well_formed(token: str, *, official: bool) -> bool:

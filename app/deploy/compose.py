@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -126,10 +125,8 @@ SANDBOX = """
     depends_on: []
     volumes: []
     ports:
-      - "127.0.0.1:${{SANDBOX_PORT:-8080}}:8080"
-    environment:
-      FLOTILLA_SANDBOX_BOTS: |
-{bots}
+      - "127.0.0.1:${SANDBOX_PORT:-8080}:8080"
+    environment: {}
     healthcheck:
       test: ["CMD", "bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080"]
       interval: 10s
@@ -183,7 +180,7 @@ def compose(fleet: Fleet) -> str:
     webhooks = any(bot.mode is Mode.WEBHOOK for bot in fleet.bots)
     parts = [HEADER.format(config=fleet.path.name), _shared(fleet), "\nservices:", _postgres(fleet, hosts)]
     parts.append(MIGRATE.format(build=_build(fleet)))
-    parts += [_sandbox(fleet)] if fleet.sandbox else []
+    parts += [SANDBOX] if fleet.sandbox else []
     parts += [_proxy(fleet)] if webhooks else []
     parts += [_block({service: _host(fleet, bots)}, 2) for service, bots in hosts.items()]
     parts.append(_block({"volumes": dict.fromkeys(_volumes(fleet, webhooks), Verbatim(""))}, 0))
@@ -244,11 +241,6 @@ def _build(fleet: Fleet) -> str:
     if fleet.version:
         build["args"] = {"VERSION": fleet.version}
     return "".join(f"{line}\n" for line in lines({"build": build}, 4))
-
-
-def _sandbox(fleet: Fleet) -> str:
-    bots = [json.dumps({"name": bot.name, "bot_name": bot.bot_name}, ensure_ascii=False) for bot in fleet.bots]
-    return SANDBOX.format(bots=_literal(_json_list(bots), 8))
 
 
 def _proxy(fleet: Fleet) -> str:
@@ -322,7 +314,7 @@ def _single(fleet: Fleet, bot: Bot) -> dict[str, Value]:
 
 
 def _group(fleet: Fleet, bots: Sequence[Bot]) -> dict[str, Value]:
-    tokens = {bot.token_variable: _token(fleet, bot) for bot in bots if bot.token_variable}
+    tokens = {} if fleet.sandbox else {bot.token_variable: _token(fleet, bot) for bot in bots if bot.token_variable}
     listed = [_compose_text(_hosted(fleet, bot).model_dump_json(exclude_defaults=True)) for bot in bots]
     return {**tokens, BOTS_VARIABLE: Verbatim("|\n" + _literal(_json_list(listed), 8))}
 
@@ -331,7 +323,7 @@ def _hosted(fleet: Fleet, bot: Bot) -> HostedBot:
     return HostedBot(
         name=bot.name,
         bot_name=bot.bot_name,
-        token_env=bot.token_variable,
+        token_env=None if fleet.sandbox else bot.token_variable,
         folder=bot.folder,
         mode=bot.mode,
         language=bot.language,
@@ -345,10 +337,9 @@ def _log_file(bot: Bot) -> str | None:
 
 
 def _token(fleet: Fleet, bot: Bot) -> str:
-    variable = bot.token_variable
     if fleet.sandbox:
-        return f"${{{variable}:-{SANDBOX_TOKEN}}}" if variable else SANDBOX_TOKEN
-    return f"${{{variable}:?put the token of {bot.name} into .env}}"
+        return SANDBOX_TOKEN  # a real token has no business there
+    return f"${{{bot.token_variable}:?put the token of {bot.name} into .env}}"
 
 
 def _password(fleet: Fleet) -> str:

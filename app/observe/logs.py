@@ -27,7 +27,9 @@ def configure_logs(style: Format | None = None, level: str = "INFO") -> None:
             structlog.processors.StackInfoRenderer(),
             *_renderers(chosen),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping().get(level.upper(), logging.INFO)),
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+        ),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
@@ -36,7 +38,9 @@ def configure_logs(style: Format | None = None, level: str = "INFO") -> None:
 def _renderers(style: Format) -> list[Any]:
     if style == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
-    return [structlog.dev.ConsoleRenderer(
+    return [
+        structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
             exception_formatter=structlog.dev.plain_traceback,  # the rich one prints local variables, tokens among them
-        )]
+        )
+    ]

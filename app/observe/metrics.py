@@ -6,6 +6,10 @@ from prometheus_client import Counter
 
 UPDATES = Counter("flotilla_updates", "Updates by outcome of their turn: committed, seen, dead", ["bot", "outcome"])
 SENDS = Counter("flotilla_sends", "Calls of the outbox by method and outcome", ["bot", "method", "outcome"])
-UNKNOWN_SENDS = Counter("flotilla_unknown_sends", "Calls that were sent but never answered: they may appear twice", ["bot"])
-RESENT = Counter("flotilla_resent_messages", "Messages of an earlier process sent at a start: they may appear twice", ["bot"])
+UNKNOWN_SENDS = Counter(
+    "flotilla_unknown_sends", "Calls that were sent but never answered: they may appear twice", ["bot"]
+)
+RESENT = Counter(
+    "flotilla_resent_messages", "Messages of an earlier process sent at a start: they may appear twice", ["bot"]
+)
 DEAD_UPDATES = Counter("flotilla_dead_updates", "Updates set aside because their turn fails", ["bot"])

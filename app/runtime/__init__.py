@@ -1,0 +1,1 @@
+"""Where store, engine and Telegram meet: turns, bots, hosts."""

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from app.config.settings import BotSettings
+from app.config.settings import BotSettings, Mode
 from app.observe.logs import get_log
 from app.runtime.library import Library
 from app.runtime.outbox import Outbox
 from app.runtime.settler import when_available
-from app.runtime.turn import Rules, apply
+from app.runtime.turn import Result, Rules, apply
 from app.store.errors import StoreUnavailable
 from app.store.lock import BotLocks
 from app.store.store import Store
@@ -98,7 +98,7 @@ class Bot:
         except TokenRefused:
             self.state = State.REFUSED
             log.error(
-                "telegram refuses this bot's token; get a new one from @BotFather, put it into .env and restart the bot",
+                "telegram refuses this bot's token; get a new one from @BotFather, put it into .env, restart the bot",
                 bot=self.settings.name,
             )
         finally:
@@ -126,6 +126,8 @@ class Bot:
         if await self._until_answered(self._api.drop_webhook):
             log.warning("removed the bot's webhook to poll it; its pending updates are kept", bot=self.settings.name)
         await outbox.take_over()
+        if self.settings.mode is Mode.WEBHOOK:
+            log.warning("mode: webhook is not supported yet; the bot is polled instead", bot=self.settings.name)
         poller = Poller(self.settings.name, self._api, lambda updates: self._apply(outbox, updates), self._completed)
         self._poller = poller
         if self._stop.is_set():
@@ -149,8 +151,18 @@ class Bot:
 
     async def _apply(self, outbox: Outbox, updates: list[Update]) -> None:
         rules = Rules(self.botname, self.library.courses, self.settings.language)
-        result = await when_available(lambda: apply(self._services.store, rules, updates))
-        outbox.put(result.messages)
+        attempts = 0
+
+        async def attempt() -> Result:
+            nonlocal attempts
+            attempts += 1
+            return await apply(self._services.store, rules, updates)
+
+        result = await when_available(attempt)
+        if attempts == 1:
+            outbox.put(result.messages)
+        else:  # a failed attempt may have been committed all the same
+            await outbox.catch_up()
         for callback_id, text in result.notices:
             outbox.notify(callback_id, text)
 
@@ -158,7 +170,7 @@ class Bot:
         self._last_poll = time.monotonic()
 
     async def _until_answered(self, call: Callable[[], Awaitable[T]]) -> T | None:
-        """Return the call's result, repeating it while Telegram is out of reach; ``None`` when the bot is stopped meanwhile."""
+        """Return the call's result, repeating it while Telegram is out of reach; ``None`` once the bot is stopped."""
         waits = backoff()
         while not self._stop.is_set():
             try:
@@ -167,7 +179,9 @@ class Bot:
                 raise
             except TelegramError as trouble:
                 seconds = trouble.retry_after if isinstance(trouble, FloodWait) else next(waits)
-                log.warning("cannot start yet", bot=self.settings.name, reason=trouble.description, seconds=round(seconds, 1))
+                log.warning(
+                    "cannot start yet", bot=self.settings.name, reason=trouble.description, seconds=round(seconds, 1)
+                )
                 await self._pause(seconds)
         return None
 

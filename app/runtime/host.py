@@ -54,8 +54,8 @@ class Host:
     async def run(self, ready: Callable[[], None] | None = None) -> None:
         """Run all bots until ``stop``; ``ready`` is called once they are started.
 
-        Raises ``NoBotLeftError`` when every bot ended by itself, and the store's errors when the database cannot be used at
-        the start; later it is waited for.
+        Raises ``NoBotLeftError`` when every bot ended by itself, and the store's errors when the database cannot be
+        used at the start; later it is waited for.
         """
         async with _services(self._settings) as services:
             self.bots = [Bot(bot, self._library(bot.folder), services) for bot in self._settings.bots]
@@ -132,7 +132,7 @@ async def _services(settings: HostSettings) -> AsyncIterator[Services]:
 
 
 async def _until_stopped(running: Mapping[asyncio.Task[Any], Bot], stop: asyncio.Task[Any]) -> None:
-    """Wait until all bots have ended or the host is stopped; a bot that ends by a defect is reported, the others go on."""
+    """Wait until all bots have ended or the host is stopped; report a bot that ends by a defect."""
     pending = set(running)
     while pending and not stop.done():
         done, pending = await asyncio.wait({*pending, stop}, return_when=asyncio.FIRST_COMPLETED)

@@ -40,6 +40,7 @@ class Outbox:
         self._queues: dict[int, deque[OutboxMessage]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._left: set[int] = set()
+        self._newest = 0
 
     def __len__(self) -> int:
         """Return how many messages are committed but not yet accepted by Telegram."""
@@ -54,9 +55,15 @@ class Outbox:
         self._left = {message.outbox_id for message in left}
         self.put(left)
 
+    async def catch_up(self) -> None:
+        """Queue what a turn committed whose commit was not confirmed: the database went away in between."""
+        pending = await when_available(lambda: self._store.pending(self._name))
+        self.put(message for message in pending if message.outbox_id > self._newest)
+
     def put(self, messages: Iterable[OutboxMessage]) -> None:
         """Queue committed messages, behind all that is queued for their chats."""
         for message in messages:
+            self._newest = max(self._newest, message.outbox_id)
             queue = self._queues.get(message.chat_id)
             if queue is not None:
                 queue.append(message)
@@ -108,7 +115,9 @@ class Outbox:
             left = await self._send(message)
         except ChatBlocked as block:
             dropped = await when_available(lambda: self._store.block_chat(self._name, message.chat_id))
-            log.info("chat blocked the bot, its queue is dropped", bot=self._name, reason=block.description, dropped=dropped)
+            log.info(
+                "chat blocked the bot, its queue is dropped", bot=self._name, reason=block.description, dropped=dropped
+            )
             queue.clear()
         except Rejected as refusal:
             await self._give_up(message, refusal)
@@ -160,7 +169,9 @@ class Outbox:
                 return call, (await self._sender.send(call.request)).result
             except Rejected as again:
                 refusal = again
-        log.warning("telegram cannot use a media link, sent as a link", bot=self._name, url=url, reason=refusal.description)
+        log.warning(
+            "telegram cannot use a media link, sent as a link", bot=self._name, url=url, reason=refusal.description
+        )
         call = first_call(single, {})
         caption = message.params.get("caption", "")
         text = f"{caption}\n{url}".strip()
@@ -168,11 +179,17 @@ class Outbox:
         return call, (await self._sender.send(Request("sendMessage", params))).result
 
     async def _give_up(self, message: OutboxMessage, refusal: Rejected) -> None:
-        """Keep a refused message for the operator, and tell the learner, with the same buttons, that something is missing."""
+        """Keep a refused message for the operator, and give the learner its buttons under an apology."""
         if message.method in _COSMETIC:
             self._settler.sent(message.outbox_id)
             return
-        log.error("message refused", bot=self._name, method=message.method, reason=refusal.description, outbox=message.outbox_id)
+        log.error(
+            "message refused",
+            bot=self._name,
+            method=message.method,
+            reason=refusal.description,
+            outbox=message.outbox_id,
+        )
         await when_available(lambda: self._store.mark_failed(self._name, message.outbox_id, refusal.description))
         params = {"chat_id": message.chat_id, "text": self._texts.message_failed}
         if "reply_markup" in message.params:

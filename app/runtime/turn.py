@@ -43,7 +43,7 @@ class Rules:
 
 @dataclass(slots=True)
 class Result:
-    """What is to be sent once the turn is committed: stored messages, and notices (callback id, text) that are not stored."""
+    """What is to be sent once the turn is committed: messages, and notices (callback id, text) that are not stored."""
 
     messages: list[OutboxMessage] = field(default_factory=list)
     notices: list[tuple[str, str]] = field(default_factory=list)
@@ -52,8 +52,9 @@ class Result:
 async def apply(store: Store, rules: Rules, updates: Sequence[Update]) -> Result:
     """Apply a batch of one bot's updates in one transaction, and return when it is committed.
 
-    If it fails, each update gets a transaction of its own, and the one that fails again is set aside with its traceback.
-    Raises ``StoreUnavailable``: then nothing happened, and the same batch may be applied again.
+    If it fails, each update gets a transaction of its own, and the one that fails again is set aside with its
+    traceback. Raises ``StoreUnavailable``: then the same batch may be applied again; if the commit got through all the
+    same, its updates count as seen, and its messages are in the outbox.
     """
     try:
         return await _turn(store, rules, updates)
@@ -155,7 +156,7 @@ def _chat(loaded: Loaded, chat_id: int) -> Chat:
 
 
 async def _complete(turn: Turn, rules: Rules, loaded: Loaded, chat: Chat, event: Event, run_id: int) -> Event:
-    """Return the event with what only the store knows: fresh ids, where a poll belongs, who may start a restricted course."""
+    """Return the event with what only the store knows: fresh ids, where a poll belongs, who is a participant."""
     match event:
         case StartRequested():
             entry = rules.courses.entries.get(requested_course(event.payload, rules.courses))
@@ -192,7 +193,14 @@ def _collect(decision: _Decision, rules: Rules, event: Event, decided: Step) -> 
                 decision.notices.append((action.callback_id, action.text))
             case StartRun():
                 decision.started.append(
-                    NewRun(action.run_id, learner.chat_id, learner.username, action.course_id, action.utm_source, action.utm_campaign)
+                    NewRun(
+                        action.run_id,
+                        learner.chat_id,
+                        learner.username,
+                        action.course_id,
+                        action.utm_source,
+                        action.utm_campaign,
+                    )
                 )
             case EndRun():
                 decision.ended.append(action.run_id)

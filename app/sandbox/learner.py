@@ -71,7 +71,8 @@ class Hand:
         message.body["poll"] = poll.body()
         if not poll.is_anonymous:
             ids = poll.vote or []
-            answer = {"poll_id": poll.id, "user": self._user(), "option_ids": ids}
+            persistent = [str(option) for option in ids]
+            answer = {"poll_id": poll.id, "user": self._user(), "option_ids": ids, "option_persistent_ids": persistent}
             self.bot.updates.push("poll_answer", answer | {"option_persistent_ids": [str(index) for index in ids]})
         self.bot.updates.push("poll", message.body["poll"])
         self.bot.changed(self.chat)

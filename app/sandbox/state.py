@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from app.config.tokens import sandbox_name
 from app.sandbox.changes import Changes
 from app.sandbox.errors import bad_request, forbidden, not_found, unauthorized
 from app.sandbox.updates import UpdateQueue
@@ -171,7 +172,8 @@ class Bot:
         """The presses that are not answered yet, by the id of their callback query."""
         self.calls: deque[Call] = deque(maxlen=MOST_CALLS)
         self.changes = changes
-        self.updates = UpdateQueue(changes)
+        # As with Telegram, ids never come again, though a new sandbox knows nothing of an earlier one.
+        self.updates = UpdateQueue(changes, first_id=time.time_ns() // 1_000_000)
         self.webhook: Webhook | None = None
         self._last_message_id = 0
 
@@ -237,6 +239,15 @@ class Bot:
         return next((message for message in messages if message.poll and message.poll.id == poll_id), None)
 
 
+def _names_of(token: str) -> tuple[str, str]:
+    """Return username and title of a bot that nobody has named."""
+    name = sandbox_name(token)
+    if name is None:
+        number = token.partition(":")[0]
+        return f"bot{number}", f"Bot {number}"
+    return name, name.replace("_", " ").replace("-", " ").capitalize()
+
+
 class World:
     """All bots of one sandbox. ``names`` gives some tokens a (username, title)."""
 
@@ -255,8 +266,7 @@ class World:
         if not TOKEN.fullmatch(token):
             raise not_found()
         if token not in self._bots:
-            number = token.partition(":")[0]
-            username, title = self._names.get(token, (f"bot{number}", f"Bot {number}"))
+            username, title = self._names.get(token) or _names_of(token)
             self._bots[token] = Bot(token, username, title, self.changes)
             self.changes.mark()
         if self._bots[token].revoked:

@@ -15,7 +15,6 @@ Update = dict[str, Any]
 NOT_BY_DEFAULT = frozenset({"chat_member", "message_reaction", "message_reaction_count"})
 """Kinds a bot gets only if it asks for them."""
 MOST_REPEATED = 10_000
-FIRST_UPDATE_ID = 100_000_001
 TERMINATED = "terminated by other getUpdates request; make sure that only one bot instance is running"
 WEBHOOK_ACTIVE = "can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
 
@@ -23,7 +22,7 @@ WEBHOOK_ACTIVE = "can't use getUpdates method while webhook is active; use delet
 class UpdateQueue:
     """The updates that one bot has not confirmed yet, oldest first; there is at most one request for them at a time."""
 
-    def __init__(self, changes: Changes) -> None:
+    def __init__(self, changes: Changes, first_id: int) -> None:
         self.pending: deque[Update] = deque()
         self.repeated: deque[Update] = deque()
         self.allowed: Sequence[str] = ()
@@ -32,7 +31,7 @@ class UpdateQueue:
         """Marked when there may be something to deliver: it wakes this bot alone."""
         self._changes = changes
         self._history: deque[Update] = deque(maxlen=MOST_REPEATED)
-        self._next_id = FIRST_UPDATE_ID
+        self._next_id = first_id
         self._poller: object | None = None
         self._closed = False
 

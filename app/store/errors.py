@@ -18,11 +18,11 @@ class StoreError(FlotillaError):
     """The database refused a statement; repeating it does not help."""
 
 
-class DataRefused(StoreError):  # noqa: N818
+class DataRefused(StoreError):
     """A value cannot be stored: a NUL character, half a surrogate pair, a number out of range, too long."""
 
 
-class StoreUnavailable(StoreError):  # noqa: N818
+class StoreUnavailable(StoreError):
     """The database cannot be reached, restarts, is full, read-only or broke a deadlock: try again.
 
     A transaction that was under way was rolled back, unless the connection broke while it committed: then it may be

@@ -18,7 +18,7 @@ MIGRATIONS = _PACKAGED if _PACKAGED.is_dir() else _IN_CHECKOUT
 """The folder of the migration files: inside the installed package, or in the checkout."""
 
 
-class SchemaMismatch(StoreError):  # noqa: N818
+class SchemaMismatch(StoreError):
     """The schema of the database is missing, too old or too new for this program."""
 
     exit_code = EXIT_CONFIG

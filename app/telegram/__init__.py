@@ -1,0 +1,1 @@
+"""The Bot API; the only place that knows aiogram."""

@@ -1,7 +1,8 @@
 """Calls of the Bot API over aiogram's session: the hot path in plain JSON, all else through ``aiogram.Bot``.
 
-Building aiogram's models costs more than all the rest of an update's way (design, section 8), so polling and sending hand
-dictionaries to the session's connection; ``BotApi.bot`` is the full aiogram client on the same session for everything else.
+Building aiogram's models costs more than all the rest of an update's way (design, section 8), so polling and sending
+hand dictionaries to the session's connection; ``BotApi.bot`` is the full aiogram client on the same session for
+everything else.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ CONNECT_TIMEOUT = 10.0
 
 
 def backoff(longest: float = 15.0) -> Backoff:
-    """Return growing delays, in seconds, between attempts to reach Telegram; ``next`` gives one, ``reset`` begins anew."""
+    """Return growing delays, in seconds, between attempts; ``next`` gives one, ``reset`` begins anew."""
     from aiogram.utils.backoff import Backoff, BackoffConfig
 
     return Backoff(BackoffConfig(min_delay=0.5, max_delay=longest, factor=1.6, jitter=0.1))
@@ -42,22 +43,22 @@ class BotApi:
         self._session = session
         self.bot = bot
 
-    async def call(self, method: str, params: Mapping[str, Any], *, timeout: float = ANSWER_TIMEOUT) -> Any:
-        """Call a method with JSON parameters and return its ``result``.
+    async def call(self, method: str, params: Mapping[str, Any], *, patience: float = ANSWER_TIMEOUT) -> Any:
+        """Call a method with JSON parameters and return its ``result``; waits ``patience`` seconds for it.
 
         Raises a ``TelegramError``; ``Unavailable.was_sent`` tells whether the call may have taken effect.
         """
         url = self._session.api.api_url(token=self.bot.token, method=method)
         http = await self._session.create_session()
         body = json.dumps(params, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-        limits = ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT)
+        limits = ClientTimeout(total=patience, sock_connect=CONNECT_TIMEOUT)
         try:
             async with http.post(url, data=body, headers=_JSON, timeout=limits) as response:
                 status, content = response.status, await response.read()
         except ClientConnectorError as error:
             raise Unavailable(method, f"cannot connect to {error.host}:{error.port}", was_sent=False) from None
         except TimeoutError:
-            raise Unavailable(method, f"no answer within {timeout:g} s", was_sent=True) from None
+            raise Unavailable(method, f"no answer within {patience:g} s", was_sent=True) from None
         except (ClientConnectionError, ClientError) as error:
             raise Unavailable(method, f"connection lost ({type(error).__name__})", was_sent=True) from None
         return _result(method, status, content)
@@ -144,5 +145,3 @@ class TelegramSession:
         from aiogram import Bot
 
         return BotApi(self._session, Bot(token, session=self._session))
-
-

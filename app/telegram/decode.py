@@ -27,15 +27,28 @@ ALLOWED_UPDATES = ("message", "callback_query", "poll_answer")
 
 _COMMAND = re.compile(r"/(\S*?)(?:@\S*)?(?:\s+(.*))?", re.DOTALL)
 _CONTENT_KINDS = (
-    "voice", "audio", "photo", "video", "video_note", "document", "sticker", "animation", "contact", "location", "venue", "poll", "dice",
-)  # fmt: skip
+    "voice",
+    "audio",
+    "photo",
+    "video",
+    "video_note",
+    "document",
+    "sticker",
+    "animation",
+    "contact",
+    "location",
+    "venue",
+    "poll",
+    "dice",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
     """One update: its id, whose chat it concerns and what it means there.
 
-    ``callback_id`` is set for presses: they are answered even when the update was seen before. ``raw`` is what Telegram sent.
+    ``callback_id`` is set for presses: they are answered even when the update was seen before. ``raw`` is what Telegram
+    sent.
     """
 
     update_id: int
@@ -46,7 +59,7 @@ class Update:
 
 
 def decode(raw: object, at: datetime | None = None) -> Update | None:
-    """Decode one update; ``None`` when it has not even an ``update_id``. ``at`` is the time of the event (default: now, UTC)."""
+    """Decode one update; ``None`` when it has not even an ``update_id``. ``at`` is its time, by default now."""
     if not isinstance(raw, dict) or not _is_id(raw.get("update_id")):
         return None
     update = Update(update_id=raw["update_id"], raw=raw)
@@ -92,7 +105,11 @@ def _callback_query(update: Update, body: dict[str, Any], at: datetime) -> Updat
     message = body.get("message")
     message_id = message.get("message_id") if isinstance(message, dict) else None
     press = ButtonPressed(
-        learner, at, callback_id, clean(data) if isinstance(data, str) else "", message_id if _is_id(message_id) else None
+        learner,
+        at,
+        callback_id,
+        clean(data) if isinstance(data, str) else "",
+        message_id if _is_id(message_id) else None,
     )
     return replace(_about(update, learner, press), callback_id=callback_id)
 

@@ -14,7 +14,7 @@ MESSAGE_LIMIT = 4096
 """Longest text of a message, in UTF-16 code units after the markup is parsed."""
 
 SEND_MEDIA = "sendMedia"
-"""The one outbox method that is not the Bot API's: files whose types are only known when they are sent (``app.telegram.media``)."""
+"""The one outbox method that is not the Bot API's: files whose types show when they are sent; see ``media``."""
 
 MessageAction = SendText | SendMedia | SendPoll | StopPoll | RemoveButtons
 """The actions that go through the outbox."""
@@ -22,7 +22,7 @@ MessageAction = SendText | SendMedia | SendPoll | StopPoll | RemoveButtons
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call to be made; ``run_id`` and ``step`` are set for polls, which are bound to them once Telegram has named the poll."""
+    """One call to be made; ``run_id`` and ``step`` are set for polls, which are bound to them once they are sent."""
 
     method: str
     params: Mapping[str, Any]
@@ -75,7 +75,11 @@ def _poll(chat_id: int, action: SendPoll) -> Request:
     }
     if action.correct_option is not None:
         # Bot API 9.6 renamed the parameter; servers of either age take the one they know.
-        params |= {"type": "quiz", "correct_option_id": action.correct_option, "correct_option_ids": [action.correct_option]}
+        params |= {
+            "type": "quiz",
+            "correct_option_id": action.correct_option,
+            "correct_option_ids": [action.correct_option],
+        }
     if action.allows_multiple_answers:
         params["allows_multiple_answers"] = True
     return Request("sendPoll", params, action.run_id, action.step)

@@ -46,7 +46,10 @@ class Rejected(TelegramError):
     def is_media(self) -> bool:
         """Whether a media link is what Telegram cannot use: wrong type, or it could not be fetched."""
         text = self.description.lower()
-        return any(sign in text for sign in ("web page content", "http url", "webpage_", "wrong file identifier", "wrong remote file"))
+        return any(
+            sign in text
+            for sign in ("web page content", "http url", "webpage_", "wrong file identifier", "wrong remote file")
+        )
 
 
 class Unavailable(TelegramError):

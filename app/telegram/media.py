@@ -1,7 +1,7 @@
 """Which Bot API calls send a list of media links (course-format.md, sections 2.1 to 2.3, defect D41).
 
-A link's type is known from an earlier send (its ``file_id`` is cached then), else from its name, else taken for what the element
-says; when Telegram finds it to be something else, ``probe`` asks the link's own server.
+A link's type is known from an earlier send (its ``file_id`` is cached then), else from its name, else it is what
+the element says; when Telegram finds it to be something else, ``probe`` asks the link's own server.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _GROUPS = {"photo": "visual", "video": "visual", "audio": "audio", "document": "
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """What is known of a link: its kind (a Bot API field name such as ``photo``) and the id Telegram gave it, if it was sent."""
+    """What is known of a link: its kind (a Bot API field name such as ``photo``) and its file id, if it was sent."""
 
     kind: str
     file_id: str | None = None
@@ -66,7 +66,7 @@ def kind_by_name(url: str) -> str | None:
 
 
 def first_call(params: Mapping[str, Any], known: Mapping[str, File]) -> MediaCall:
-    """Return the request that sends as many of ``params['media']`` at once as Telegram allows, from the first one on."""
+    """Return the request that sends as many of ``params['media']`` at once as Telegram allows, from the first on."""
     urls: Sequence[str] = params["media"]
     files = [known.get(url) or File(kind_by_name(url) or params["kind"]) for url in urls]
     group = _GROUPS.get(files[0].kind)
@@ -84,7 +84,7 @@ def first_call(params: Mapping[str, Any], known: Mapping[str, File]) -> MediaCal
 
 
 def rest(params: Mapping[str, Any], sent: int) -> dict[str, Any] | None:
-    """Return the parameters that are left after ``sent`` links, ``None`` when none is; the caption went with the first."""
+    """Return the parameters left after ``sent`` links, ``None`` when none is left; the caption went with the first."""
     urls = params["media"][sent:]
     return {"chat_id": params["chat_id"], "kind": params["kind"], "media": urls} if urls else None
 

@@ -76,7 +76,7 @@ class Poller:
             stop.cancel()
 
     async def _confirm(self) -> None:
-        """Confirm what is committed, so that no other program is given it again; failing is harmless (updates are deduplicated)."""
+        """Confirm what is committed, so that no other program is given it; failing is harmless."""
         if not self._offset:
             return
         try:
@@ -87,7 +87,7 @@ class Poller:
 
     async def _get_updates(self, seconds: int, limit: int = 100) -> list[Any]:
         params = {"offset": self._offset, "limit": limit, "timeout": seconds, "allowed_updates": ALLOWED_UPDATES}
-        result = await self._api.call("getUpdates", params, timeout=seconds + _GRACE_SECONDS)
+        result = await self._api.call("getUpdates", params, patience=seconds + _GRACE_SECONDS)
         return result if isinstance(result, list) else []
 
     async def _apply(self, raw: list[Any]) -> None:

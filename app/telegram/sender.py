@@ -13,7 +13,6 @@ from app.telegram.api import BotApi, backoff
 from app.telegram.encode import Request
 from app.telegram.error import FloodWait, Rejected, TelegramError, TokenRefused, Unavailable
 
-
 IN_FLIGHT = 30
 """Most calls of one bot under way at once."""
 
@@ -25,7 +24,7 @@ log = get_log(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Telegram's result; ``is_certain`` is false when an earlier attempt got no answer, so that the learner may see it twice."""
+    """Telegram's result; not ``is_certain`` when an earlier attempt got no answer: the learner may see it twice."""
 
     result: Any
     is_certain: bool = True
@@ -45,9 +44,10 @@ class Sender:
     async def send(self, request: Request) -> Sent:
         """Perform one request until Telegram accepts it.
 
-        Waits out floods (429), and retries what did not reach Telegram or failed there (5xx), for as long as it takes. A request
-        that was sent but never answered is retried as well and counted as unknown: the learner may see it twice. A text whose
-        markup Telegram cannot read is sent again as plain text. Raises ``ChatBlocked``, ``Rejected`` and ``TokenRefused``.
+        Waits out floods (429), and retries what did not reach Telegram or failed there (5xx), for as long as it takes.
+        A request that was sent but never answered is retried as well and counted as unknown: the learner may see it
+        twice. A text whose markup Telegram cannot read is sent again as plain text. Raises ``ChatBlocked``,
+        ``Rejected`` and ``TokenRefused``.
         """
         waits = backoff(30.0)
         params = request.params
@@ -70,7 +70,12 @@ class Sender:
                 if not refusal.is_markup or plain is None:
                     SENDS.labels(self._name, request.method, "rejected").inc()
                     raise
-                log.warning("markup refused, sent as plain text", bot=self._name, method=request.method, reason=refusal.description)
+                log.warning(
+                    "markup refused, sent as plain text",
+                    bot=self._name,
+                    method=request.method,
+                    reason=refusal.description,
+                )
                 params = plain
             except TelegramError:
                 SENDS.labels(self._name, request.method, "refused").inc()

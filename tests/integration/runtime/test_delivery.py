@@ -38,7 +38,13 @@ async def test_a_seen_update_has_no_second_effect(stage: Stage) -> None:
     await stage.client.repeat(bot, 2)
     await learner.send("what?")
     await learner.wait_for(said("buttons above"))
-    assert await texts(stage) == ["first", "second", "third", "fourth", "Please press one of the buttons above, then we will go on."]
+    assert await texts(stage) == [
+        "first",
+        "second",
+        "third",
+        "fourth",
+        "Please press one of the buttons above, then we will go on.",
+    ]
     assert (await learner.wait_notice(press)).text == ""
 
 
@@ -151,7 +157,14 @@ async def test_a_poison_update_is_set_aside_and_the_others_go_on(stage: Stage) -
         {"message": None},
         {"something_of_2030": [1, {"deep": None}]},
         {"message": {"message_id": 1, "from": {"id": 7}, "chat": {"id": 7, "type": "private"}, "text": None}},
-        {"message": {"message_id": 1, "from": {"id": 7}, "chat": {"id": 7, "type": "private"}, "text": "x" * 10_000_000}},
+        {
+            "message": {
+                "message_id": 1,
+                "from": {"id": 7},
+                "chat": {"id": 7, "type": "private"},
+                "text": "x" * 10_000_000,
+            }
+        },
         {"message": {"message_id": 1, "from": {"id": 7}, "chat": {"id": 7, "type": "private"}, "text": "\x00\ud83d"}},
         {"poll_answer": {"poll_id": "nobody knows it", "user": {"id": 7, "first_name": "A"}, "option_ids": [99]}},
         {"callback_query": {"id": "1", "from": {"id": 7, "first_name": "A"}, "data": "\x00" * 64}},

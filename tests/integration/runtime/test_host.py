@@ -41,7 +41,9 @@ async def test_d1_one_person_two_bots_one_database(stage: Stage) -> None:
     await second.wait_for(said("type"))
     with psycopg.connect(stage.database_url) as connection:
         runs = connection.execute("SELECT botname, is_ended FROM run ORDER BY run_id").fetchall()
-        answers = connection.execute("SELECT botname, report FROM conversation WHERE role = 'user' AND element_id = 'B'").fetchall()
+        answers = connection.execute(
+            "SELECT botname, report FROM conversation WHERE role = 'user' AND element_id = 'B'"
+        ).fetchall()
     assert [(name, bool(ended)) for name, ended in runs] == [("one", True), ("two", False)]
     assert answers == [("one", "my answer")]
 
@@ -56,7 +58,9 @@ async def test_d9_two_quick_answers_do_not_race(stage: Stage) -> None:
     await stage.client.wait_idle(stage.bot().token)
     with psycopg.connect(stage.database_url) as connection:
         statement = "SELECT element_id, report FROM conversation WHERE role = 'user' ORDER BY conversation_id"
-        assert connection.execute(statement).fetchall() == [(f"Q{number}", f"answer {number}") for number in range(1, 21)]
+        assert connection.execute(statement).fetchall() == [
+            (f"Q{number}", f"answer {number}") for number in range(1, 21)
+        ]
 
 
 async def test_a_refused_token_leaves_the_other_bots_alone(stage: Stage) -> None:
@@ -117,7 +121,8 @@ async def test_a_lost_lock_is_taken_again(stage: Stage) -> None:
     await learner.wait_for(said("hello"))
     with psycopg.connect(stage.database_url, autocommit=True) as connection:
         connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
     await learner.press((await learner.transcript()).by_bot[-1])
     await learner.wait_for(said("type"))
@@ -138,7 +143,9 @@ async def test_a_webhook_is_removed_and_its_pending_updates_are_kept(stage: Stag
     await learner.wait_for(said("hello"))
 
 
-async def test_d14_a_course_edited_to_garbage_keeps_its_last_good_version(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_d14_a_course_edited_to_garbage_keeps_its_last_good_version(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
     stage.course(course("the old one"))
     host = stage.start()
     learner = stage.learner()

@@ -17,8 +17,10 @@ from tests.stage import Stage, play, said
 
 KILLS = 20
 LEARNERS = 30
-COURSE = "Start: {type: message, text: Hello}\n" + "\n".join(
-    f"""
+COURSE = (
+    "Start: {type: message, text: Hello}\n"
+    + "\n".join(
+        f"""
 Ready_{part}: {{type: message, text: part {part}, button: Go}}
 Quiz_{part}:
   type: quiz
@@ -31,8 +33,10 @@ Multi_{part}:
   answers: [{{text: a, correct: yes}}, {{text: b}}]
   feedback_correct: well chosen {part}
 """
-    for part in range(1, 5)
-) + "End: {type: end, text: Goodbye}\n"
+        for part in range(1, 5)
+    )
+    + "End: {type: end, text: Goodbye}\n"
+)
 ANSWERS = {f"input {part}": str(part) for part in range(1, 5)}
 Row = tuple[Any, ...]
 
@@ -93,7 +97,14 @@ async def test_twenty_kills_lose_nothing(stage: Stage) -> None:
     async def learn(learner_id: int) -> Transcript:
         learner = stage.learner(learner_id=learner_id)
         await learner.send("/start")
-        return await play(learner, said("Goodbye"), ANSWERS, on_progress=lambda: progress.put_nowait(None), patience=300)
+        return await play(
+            learner,
+            said("Goodbye"),
+            ANSWERS,
+            on_progress=lambda: progress.put_nowait(None),
+            patience=300,
+            knows_repeats=True,
+        )
 
     learning = [asyncio.create_task(learn(learner_id)) for learner_id in range(100, 100 + LEARNERS)]
     count = await killings(stage, progress, order)

@@ -188,15 +188,15 @@ async def test_voice_and_photo_of_a_learner(api: Any, ann: LearnerClient) -> Non
 
 
 async def test_raw_and_repeated_updates(api: Any, client: SandboxClient) -> None:
-    ids = await client.inject("demo", {"surprise": {"a": None}}, {"update_id": 500_000_000, "message": None})
+    ids = await client.inject("demo", {"surprise": {"a": None}}, {"update_id": 5_000_000_000_000, "message": None})
     updates = await api.get("getUpdates")
     assert updates == [
         {"update_id": ids[0], "surprise": {"a": None}},
-        {"update_id": 500_000_000, "message": None},
+        {"update_id": 5_000_000_000_000, "message": None},
     ]
-    assert await api.get("getUpdates", offset=500_000_001) == []
+    assert await api.get("getUpdates", offset=5_000_000_000_001) == []
     assert await client.repeat("demo", 1) == 1
-    assert await api.get("getUpdates", offset=500_000_001) == updates[1:]
+    assert await api.get("getUpdates", offset=5_000_000_000_001) == updates[1:]
     await client.wait_idle("demo")
 
 

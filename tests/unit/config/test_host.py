@@ -75,7 +75,7 @@ def test_the_sandbox_needs_no_tokens(checkout: Checkout) -> None:
         "telegram: sandbox\nbots: [{name: a}, {name: b, token_env: UNSET}, {name: c, token_env: C}]\n", {"C": "1:own"}
     )
     settings = host_settings(fleet, database_url=DATABASE, telegram_url="http://localhost:8080")
-    assert [bot.token for bot in settings.bots] == [sandbox_token("a"), sandbox_token("b"), "1:own"]
+    assert [bot.token for bot in settings.bots] == [sandbox_token("a"), sandbox_token("b"), sandbox_token("c")]
     assert settings.telegram_url == "http://localhost:8080"
 
 

@@ -10,12 +10,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from app.sandbox.changes import Changes
 from app.sandbox.errors import ApiError
-from app.sandbox.updates import FIRST_UPDATE_ID, UpdateQueue
+from app.sandbox.updates import UpdateQueue
+
+FIRST_UPDATE_ID = 100_000_001
 
 
 @pytest.fixture
 def queue() -> UpdateQueue:
-    return UpdateQueue(Changes())
+    return UpdateQueue(Changes(), FIRST_UPDATE_ID)
 
 
 async def test_waiting_ends_with_the_change_or_the_time() -> None:
@@ -83,7 +85,7 @@ class Queue(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.queue = UpdateQueue(Changes())
+        self.queue = UpdateQueue(Changes(), FIRST_UPDATE_ID)
         self.pushed = 0
         self.expected: list[int] = []
 

@@ -61,7 +61,10 @@ def test_other_content(kind: str) -> None:
 
 
 def test_press() -> None:
-    raw = {"update_id": 2, "callback_query": {"id": "99", "from": ANNA, "message": {"message_id": 4}, "data": "c:1:2:3"}}
+    raw = {
+        "update_id": 2,
+        "callback_query": {"id": "99", "from": ANNA, "message": {"message_id": 4}, "data": "c:1:2:3"},
+    }
     assert decode(raw, NOW) == Update(2, raw, 7, ButtonPressed(LEARNER, NOW, "99", "c:1:2:3", 4), callback_id="99")
 
 
@@ -71,7 +74,10 @@ def test_press_of_an_inline_message_has_no_message() -> None:
 
 
 def test_vote() -> None:
-    raw = {"update_id": 3, "poll_answer": {"poll_id": "p", "user": ANNA, "option_ids": [2, 0], "option_persistent_ids": ["a"]}}
+    raw = {
+        "update_id": 3,
+        "poll_answer": {"poll_id": "p", "user": ANNA, "option_ids": [2, 0], "option_persistent_ids": ["a"]},
+    }
     assert decode(raw, NOW) == Update(3, raw, 7, PollAnswered(LEARNER, NOW, "p", (2, 0)))
 
 
@@ -87,8 +93,14 @@ def test_vote() -> None:
         {"update_id": 4, "message": {"text": "no sender"}},
         {"update_id": 4, "message": {"from": ANNA, "text": "no chat"}},
         {"update_id": 4, "message": {"from": ANNA, "chat": {"id": -5, "type": "group"}, "text": "in a group"}},
-        {"update_id": 4, "message": {"from": {**ANNA, "is_bot": True}, "chat": {"id": 7, "type": "private"}, "text": "a bot"}},
-        {"update_id": 4, "message": {"from": {**ANNA, "id": 2**63}, "chat": {"id": 7, "type": "private"}, "text": "big"}},
+        {
+            "update_id": 4,
+            "message": {"from": {**ANNA, "is_bot": True}, "chat": {"id": 7, "type": "private"}, "text": "a bot"},
+        },
+        {
+            "update_id": 4,
+            "message": {"from": {**ANNA, "id": 2**63}, "chat": {"id": 7, "type": "private"}, "text": "big"},
+        },
         {"update_id": 4, "message": {"from": ANNA, "chat": {"id": 7, "type": "private"}, "new_chat_title": "service"}},
         {"update_id": 4, "poll_answer": {"poll_id": "p", "user": None, "option_ids": [0]}},
         {"update_id": 4, "poll_answer": {"poll_id": "p", "user": ANNA, "option_ids": ["0"]}},
@@ -116,7 +128,20 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-NAMES = ["from", "user", "id", "chat", "type", "text", "data", "message", "message_id", "poll_id", "option_ids", "username"]
+NAMES = [
+    "from",
+    "user",
+    "id",
+    "chat",
+    "type",
+    "text",
+    "data",
+    "message",
+    "message_id",
+    "poll_id",
+    "option_ids",
+    "username",
+]
 BODY = st.recursive(JSON, lambda inner: st.dictionaries(st.sampled_from(NAMES), inner, max_size=6), max_leaves=12)
 
 

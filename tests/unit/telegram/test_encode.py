@@ -16,12 +16,19 @@ from app.telegram.encode import MessageAction, Request, encode
             [
                 Request(
                     "sendMessage",
-                    {"chat_id": 7, "parse_mode": "Markdown", "link_preview_options": {"is_disabled": True}, "text": "*hi*"},
+                    {
+                        "chat_id": 7,
+                        "parse_mode": "Markdown",
+                        "link_preview_options": {"is_disabled": True},
+                        "text": "*hi*",
+                    },
                 )
             ],
         ),
         (
-            SendText("hi", ParseMode.HTML, link_preview=True, buttons=(Button("Go", "c:1:2:0"), Button("Stay", "c:1:2:1"))),
+            SendText(
+                "hi", ParseMode.HTML, link_preview=True, buttons=(Button("Go", "c:1:2:0"), Button("Stay", "c:1:2:1"))
+            ),
             [
                 Request(
                     "sendMessage",
@@ -44,7 +51,13 @@ from app.telegram.encode import MessageAction, Request, encode
             [
                 Request(
                     "sendMedia",
-                    {"chat_id": 7, "kind": "photo", "media": ["https://x/a.png"], "caption": "look", "parse_mode": "HTML"},
+                    {
+                        "chat_id": 7,
+                        "kind": "photo",
+                        "media": ["https://x/a.png"],
+                        "caption": "look",
+                        "parse_mode": "HTML",
+                    },
                 )
             ],
         ),

@@ -73,7 +73,14 @@ def test_d41_more_than_ten_are_sent_in_groups_and_the_caption_once() -> None:
 
 
 def test_d41_kinds_that_may_not_mix_go_apart() -> None:
-    urls = ["https://x/a.png", "https://x/b.mp4", "https://x/c.gif", "https://x/d.pdf", "https://x/e.pdf", "https://x/f.mp3"]
+    urls = [
+        "https://x/a.png",
+        "https://x/b.mp4",
+        "https://x/c.gif",
+        "https://x/d.pdf",
+        "https://x/e.pdf",
+        "https://x/f.mp3",
+    ]
     left: dict[str, Any] | None = params(*urls)
     methods = []
     while left is not None:
