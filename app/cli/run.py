@@ -90,6 +90,7 @@ async def _sandbox(fleet: Fleet, port: int) -> AsyncIterator[str | None]:
         yield None
         return
     from app.cli.sandbox import running_sandbox
+    from app.config.tokens import sandbox_token
 
-    async with running_sandbox("127.0.0.1", port) as url:
+    async with running_sandbox("127.0.0.1", port, [sandbox_token(bot.name) for bot in fleet.bots]) as url:
         yield url

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Annotated
 
 import typer
@@ -36,12 +36,14 @@ async def _serve(host: str, port: int) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running_sandbox(host: str, port: int) -> AsyncIterator[str]:
-    """Run a sandbox for the length of the block, and give its address."""
+async def running_sandbox(host: str, port: int, tokens: Iterable[str] = ()) -> AsyncIterator[str]:
+    """Run a sandbox that knows the bots of these tokens for the length of the block, and give its address."""
     from app.errors import FlotillaError
     from app.sandbox.server import Sandbox
 
     server = Sandbox()
+    for token in tokens:
+        server.world.bot(token)
     try:
         url = await server.start(host, port)
     except OSError as error:

@@ -96,23 +96,23 @@ def running(folder: Path, *arguments: str, **environment: str) -> Iterator[Run]:
 
 
 @pytest.fixture
-def solo(tmp_path: Path) -> Path:
+def solo(server_folder: Path) -> Path:
     """A folder with a fleet of one bot in the sandbox."""
-    (tmp_path / "scripts" / "solo").mkdir(parents=True)
-    (tmp_path / "bots_config.yaml").write_text(ONE_BOT)
-    (tmp_path / "scripts" / "solo" / "courses.yml").write_text("default: {path: course.yml}\n")
-    (tmp_path / "scripts" / "solo" / "course.yml").write_text(COURSE)
-    return tmp_path
+    (server_folder / "scripts" / "solo").mkdir(parents=True)
+    (server_folder / "bots_config.yaml").write_text(ONE_BOT)
+    (server_folder / "scripts" / "solo" / "courses.yml").write_text("default: {path: course.yml}\n")
+    (server_folder / "scripts" / "solo" / "course.yml").write_text(COURSE)
+    return server_folder
 
 
 def url_of(run: Run) -> str:
     return run.wait_line("chat page").split()[2]
 
 
-async def test_the_example_fleet(tmp_path: Path) -> None:
-    shutil.copy(ROOT / "bots_config.yaml", tmp_path)
-    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
-    with running(tmp_path, "--port", "0") as run:
+async def test_the_example_fleet(server_folder: Path) -> None:
+    shutil.copy(ROOT / "bots_config.yaml", server_folder)
+    shutil.copytree(ROOT / "scripts", server_folder / "scripts")
+    with running(server_folder, "--port", "0") as run:
         url = url_of(run)
         assert [line for line in run.lines if line.startswith(("database", "bot"))] == [
             "database  embedded PostgreSQL in .flotilla/postgres",
@@ -124,7 +124,7 @@ async def test_the_example_fleet(tmp_path: Path) -> None:
             assert (page.status, page.content_type) == (200, "text/html")
         async with SandboxClient(url) as client:
             for bot, folder in FOLDERS.items():
-                answers, has_ended = script_of(Library(tmp_path / "scripts", folder).courses.courses["default"])
+                answers, has_ended = script_of(Library(server_folder / "scripts", folder).courses.courses["default"])
                 learner = client.learner(bot, 5)
                 await learner.send("/start")
                 await play(learner, has_ended, answers, choose=random.Random(5).randrange)
