@@ -22,7 +22,8 @@ RUN if [ -n "$VERSION" ]; then uv version --frozen "$VERSION"; fi \
 FROM python:3.13-slim
 # pip would only serve an intruder.
 RUN python -B -m pip uninstall --yes --root-user-action=ignore pip \
-    && useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin flotilla
+    && useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin flotilla \
+    && install --directory --owner=10001 --group=10001 /var/log/flotilla
 COPY --from=build /opt/flotilla /opt/flotilla
 ENV PATH=/opt/flotilla/bin:$PATH \
     PYTHONUNBUFFERED=1

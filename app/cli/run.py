@@ -42,16 +42,18 @@ def run(
     for warning in fleet.warnings:
         print(warning)
     with _database(fleet, database_wait) as database_url:
-        run_loop(_serve(fleet, bots or [], database_url, port))
+        run_loop(_serve(fleet, bots or [], database_url, port, log_level))
     print("stopped")
 
 
-async def _serve(fleet: Fleet, names: list[str], database_url: str, port: int) -> None:
+async def _serve(fleet: Fleet, names: list[str], database_url: str, port: int, log_level: str) -> None:
     from app.config.host import host_settings
-    from app.runtime.main import serve
+    from app.observe.logs import configure_logs
+    from app.runtime.main import log_files, serve
 
     async with _sandbox(fleet, port) as telegram_url:
         settings = host_settings(fleet, names, database_url=database_url, telegram_url=telegram_url)
+        configure_logs("text", log_level, log_files(settings))
         for bot in settings.bots:
             print(f"bot       {bot.name}: courses in {fleet.scripts / bot.folder}", flush=True)
         if telegram_url is not None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mappin
 from pathlib import Path
 from typing import Any
 
-from app.config.settings import TELEGRAM_API_URL, HostSettings
+from app.config.settings import TELEGRAM_API_URL, BotSettings, HostSettings
 from app.errors import FlotillaError
 from app.observe.logs import get_log
 from app.runtime.bot import DRAIN_SECONDS, Bot, Services, State
@@ -58,7 +58,7 @@ class Host:
         used at the start; later it is waited for.
         """
         async with _services(self._settings) as services:
-            self.bots = [Bot(bot, self._library(bot.folder), services) for bot in self._settings.bots]
+            self.bots = [Bot(bot, self._library(bot), services) for bot in self._settings.bots]
             running = {asyncio.create_task(bot.run(self._delay(index))): bot for index, bot in enumerate(self.bots)}
             helpers = [asyncio.create_task(work) for work in self._helpers(services)]
             stop = asyncio.create_task(self._stop.wait())
@@ -76,9 +76,9 @@ class Host:
         """Whether every bot does what it should."""
         return all(bot.is_healthy for bot in self.bots)
 
-    def _library(self, folder: str) -> Library:
-        library = Library(self._settings.scripts, folder)
-        _report(library)
+    def _library(self, bot: BotSettings) -> Library:
+        library = Library(self._settings.scripts, bot.folder)
+        _report(bot.name, library)
         return library
 
     def _delay(self, index: int) -> float:
@@ -99,7 +99,7 @@ class Host:
                 if bot.library.changed():
                     is_other = await asyncio.to_thread(bot.library.reload)
                     log.info("course files changed", bot=bot.settings.name, in_effect=is_other)
-                    _report(bot.library)
+                    _report(bot.settings.name, bot.library)
 
     async def _purge(self, store: Store) -> None:
         while True:
@@ -151,7 +151,7 @@ async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _report(library: Library) -> None:
+def _report(bot: str, library: Library) -> None:
     for problem in library.problems:
         level = log.error if problem.severity == "error" else log.warning
-        level(str(problem))
+        level(str(problem), bot=bot)

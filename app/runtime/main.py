@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from app.config.environment import host_settings_from_environment
+from app.config.load import read_environment
 from app.config.settings import HostSettings
 from app.errors import FlotillaError
 from app.observe.logs import configure_logs, get_log
@@ -24,13 +25,19 @@ log = get_log(__name__)
 
 def main() -> None:
     """Run the host that the environment describes; exit 78 when it is wrong, 1 when it cannot run."""
-    configure_logs(level=os.environ.get("LOG_LEVEL", "INFO"))
     try:
-        settings = host_settings_from_environment(os.environ, sys.argv[1:])
+        settings = host_settings_from_environment(read_environment(Path(), os.environ), sys.argv[1:])
+        configure_logs(level=os.environ.get("LOG_LEVEL", "INFO"), files=log_files(settings))
         run(serve(settings, HEARTBEAT))
     except FlotillaError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def log_files(settings: HostSettings) -> dict[str, Path]:
+    """Return the log files that the bots want, by the names that their log lines carry."""
+    named = [(name, bot.log_file) for bot in settings.bots for name in (bot.name, bot.bot_name)]
+    return {name: file for name, file in named if file is not None}
 
 
 async def serve(settings: HostSettings, heartbeat: Path | None = None) -> None:
