@@ -130,6 +130,22 @@ async def test_a_lost_lock_is_taken_again(stage: Stage) -> None:
     await learner.wait_for(said("bye"))
 
 
+async def test_two_pollers_of_one_token(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.course(course("all"))
+    host = stage.start()
+    await until(lambda: bool(host.bots) and host.bots[0].state is State.POLLING)
+    url = f"{stage.sandbox_url}/bot{stage.bot().token}/getUpdates"
+    async with aiohttp.ClientSession() as http, http.get(url, params={"timeout": 30}) as answer:
+        assert answer.status == 409  # the host has come back
+    assert (
+        "another program takes this bot's updates; stop it, or give this bot a token of its own"
+        in capsys.readouterr().out
+    )
+    learner = stage.learner()
+    await learner.send("/start")
+    await learner.wait_for(said("hello"))
+
+
 async def test_a_webhook_is_removed_and_its_pending_updates_are_kept(stage: Stage) -> None:
     stage.course(course("all"))
     token = stage.bot().token
