@@ -71,6 +71,7 @@ class Bot:
         self._api: BotApi = services.session.bot(settings.token)
         self._stop = asyncio.Event()
         self._poller: Poller | None = None
+        self._outbox: Outbox | None = None
         self._last_poll = time.monotonic()
 
     @property
@@ -122,7 +123,10 @@ class Bot:
 
     async def _serve(self) -> None:
         """Take updates and send messages while this process holds the bot's lock."""
+        if self._outbox is not None:
+            await self._outbox.settled()
         outbox = Outbox(self.botname, self._api, self._services.store, texts_for(self.settings.language))
+        self._outbox = outbox
         if await self._until_answered(self._api.drop_webhook):
             log.warning("removed the bot's webhook to poll it; its pending updates are kept", bot=self.settings.name)
         await outbox.take_over()

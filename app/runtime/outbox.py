@@ -85,11 +85,15 @@ class Outbox:
         await self.abandon()
 
     async def abandon(self) -> None:
-        """Stop sending at once: another host delivers the rest."""
+        """Stop sending at once: whoever takes over delivers the rest."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._queues.clear()
+
+    async def settled(self) -> None:
+        """Wait until the store knows all that was sent; a take-over before that would send it again."""
+        await self._settler.flush()
 
     def _begin(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

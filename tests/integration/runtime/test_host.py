@@ -127,7 +127,8 @@ async def test_a_lost_lock_is_taken_again(stage: Stage) -> None:
     await learner.press((await learner.transcript()).by_bot[-1])
     await learner.wait_for(said("type"))
     await learner.send("x")
-    await learner.wait_for(said("bye"))
+    chat = await learner.wait_for(said("bye"))
+    assert [message.text for message in chat.by_bot] == ["hello from all", "type", "bye from all"]
 
 
 async def test_two_pollers_of_one_token(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
