@@ -35,7 +35,7 @@ class Fleet:
 
     def compose(self, *arguments: str, expect: int = 0) -> str:
         """Run docker compose on the committed compose.yaml; return what it prints."""
-        command = ["docker", "compose", "--ansi", "never", "--project-name", self.name, *arguments]
+        command = ["docker", "compose", "--project-name", self.name, *arguments]
         environment = {**os.environ, "SANDBOX_PORT": str(self.port)}
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
         assert done.returncode == expect, done.stdout + done.stderr
@@ -124,6 +124,7 @@ def test_stopping_leaves_no_error(fleet: Fleet) -> None:
     fleet.compose("stop", "lighthouse")
     assert fleet.containers()["lighthouse"]["ExitCode"] == 0
     lines = fleet.compose("logs", "--no-log-prefix", "lighthouse", "samovar", "fleet_school").splitlines()
-    events = [json.loads(line) for line in lines]
+    # Compose 2.26 begins lines by clearing them, terminal or not.
+    events = [json.loads(line.removeprefix("\x1b[2K")) for line in lines]
     assert [event for event in events if event["level"] not in ("info", "warning")] == []
     fleet.compose("start", "lighthouse")
