@@ -134,6 +134,7 @@ CREATE TABLE poll (
     run_id integer NOT NULL,
     step integer NOT NULL,
     message_id bigint NOT NULL,
+    is_single boolean NOT NULL DEFAULT true,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (botname, poll_id)
 );

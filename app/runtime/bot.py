@@ -68,7 +68,7 @@ class Bot:
         self.state = State.STARTING
         self.botname = settings.bot_name
         self._services = services
-        self._api: BotApi = services.session.bot(settings.token)
+        self._api: BotApi
         self._stop = asyncio.Event()
         self._poller: Poller | None = None
         self._outbox: Outbox | None = None
@@ -76,10 +76,10 @@ class Bot:
 
     @property
     def is_healthy(self) -> bool:
-        """Whether the bot does what it should: a standby waits, a poller polls."""
+        """Whether the bot does what it can: a poller polls. One that has ended says so in the log; its host is well."""
         if self.state is State.POLLING:
             return time.monotonic() - self._last_poll < STALE_SECONDS
-        return self.state in (State.STANDBY, State.STOPPED)
+        return self.state is not State.STARTING
 
     def stop(self) -> None:
         """Finish the turn under way, send what is committed, end ``run``."""
@@ -91,10 +91,13 @@ class Bot:
         """Run the bot, first waiting ``delay`` seconds."""
         try:
             await self._pause(delay)
+            self._api = self._services.session.bot(self.settings.token)
             await self._identify()
             while not self._stop.is_set():
                 if await self._take_lock():
                     await self._serve()
+            self.state = State.STOPPED
+        except StoreUnavailable:  # raised by ``when_available`` only when the bot is to stop
             self.state = State.STOPPED
         except TokenRefused:
             self.state = State.REFUSED
@@ -103,8 +106,11 @@ class Bot:
                 bot=self.settings.name,
             )
         finally:
-            with suppress(StoreUnavailable):
-                await self._services.locks.release(self.botname)
+            if self._outbox is not None:
+                await self._outbox.end()
+            if self.botname in self._services.locks.held and self.state is not State.STANDBY:
+                with suppress(StoreUnavailable):
+                    await self._services.locks.release(self.botname)
 
     async def _identify(self) -> None:
         """Learn the username, which also proves the token."""
@@ -113,7 +119,7 @@ class Bot:
             self.botname = username
 
     async def _take_lock(self) -> bool:
-        if await when_available(lambda: self._services.locks.acquire(self.botname)):
+        if await when_available(lambda: self._services.locks.acquire(self.botname), self._stop):
             return True
         if self.state is not State.STANDBY:
             log.info("another process runs this bot; standing by to take over", bot=self.settings.name)
@@ -123,38 +129,52 @@ class Bot:
 
     async def _serve(self) -> None:
         """Take updates and send messages while this process holds the bot's lock."""
-        if self._outbox is not None:
-            await self._outbox.settled()
-        outbox = Outbox(self.botname, self._api, self._services.store, texts_for(self.settings.language))
-        self._outbox = outbox
-        if await self._until_answered(self._api.drop_webhook):
-            log.warning("removed the bot's webhook to poll it; its pending updates are kept", bot=self.settings.name)
-        await outbox.take_over()
-        if self.settings.mode is Mode.WEBHOOK:
-            log.warning("mode: webhook is not supported yet; the bot is polled instead", bot=self.settings.name)
+        lost = asyncio.create_task(self._services.locks.lost(self.botname))
+        outbox = await self._new_outbox()
         poller = Poller(self.settings.name, self._api, lambda updates: self._apply(outbox, updates), self._completed)
-        self._poller = poller
-        if self._stop.is_set():
-            poller.stop()
-        lost = asyncio.ensure_future(self._services.locks.lost())
-        lost.add_done_callback(lambda _: poller.stop())
-        self._completed()
-        self.state = State.POLLING
-        log.info("polling", bot=self.settings.name, botname=self.botname, courses=len(self.library.courses.courses))
+
+        def give_way(_: object) -> None:
+            outbox.close()
+            poller.stop(is_lost=True)
+
         try:
+            if not await self._prepare(outbox):
+                return
+            self._poller = poller
+            lost.add_done_callback(give_way)
+            self._completed()
+            self.state = State.POLLING
+            log.info("polling", bot=self.settings.name, courses=len(self.library.courses.courses))
             await poller.run()
         finally:
             self._poller = None
-            is_lost = lost.done()
-            lost.cancel()
-            if is_lost:
+            lost.remove_done_callback(give_way)
+            if lost.done():
                 log.warning("lost the bot's lock with the database connection", bot=self.settings.name)
                 await outbox.abandon()
             else:
+                lost.cancel()
                 await outbox.drain(DRAIN_SECONDS)
 
+    async def _new_outbox(self) -> Outbox:
+        if self._outbox is not None:
+            await self._outbox.settled()
+        self._outbox = Outbox(self.botname, self._api, self._services.store, texts_for(self.settings.language))
+        return self._outbox
+
+    async def _prepare(self, outbox: Outbox) -> bool:
+        """Make the bot ready to be polled; tell whether it is, or is stopped meanwhile."""
+        if await self._until_answered(self._api.drop_webhook):
+            log.warning("removed the bot's webhook to poll it; its pending updates are kept", bot=self.settings.name)
+        if self.settings.mode is Mode.WEBHOOK:
+            log.warning("mode: webhook is not supported yet; the bot is polled instead", bot=self.settings.name)
+        if self._stop.is_set():
+            return False
+        await outbox.take_over()
+        return True
+
     async def _apply(self, outbox: Outbox, updates: list[Update]) -> None:
-        rules = Rules(self.botname, self.library.courses, self.settings.language)
+        rules = Rules(self.botname, self.library.courses, self.settings.language, outbox.has_begun)
         attempts = 0
 
         async def attempt() -> Result:
@@ -162,11 +182,13 @@ class Bot:
             attempts += 1
             return await apply(self._services.store, rules, updates)
 
-        result = await when_available(attempt)
-        if attempts == 1:
-            outbox.put(result.messages)
-        else:  # a failed attempt may have been committed all the same
+        result = await when_available(attempt, self._stop)
+        if (
+            attempts > 1 or result.seen
+        ):  # a failed attempt, or another host, may have committed without our hearing of it
             await outbox.catch_up()
+        else:
+            outbox.put(result.messages)
         for callback_id, text in result.notices:
             outbox.notify(callback_id, text)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,17 @@ from app.config.settings import TELEGRAM_API_URL, BotSettings, HostSettings
 from app.errors import FlotillaError
 from app.observe.logs import get_log
 from app.runtime.bot import DRAIN_SECONDS, Bot, Services, State
-from app.runtime.health import beat
 from app.runtime.library import Library
-from app.runtime.settler import when_available
+from app.store.errors import StoreUnavailable
 from app.store.lock import BotLocks
 from app.store.store import Store
 from app.telegram.api import TelegramSession
 
 START_BURST, START_SECONDS = 20, 3.0
 """Telegram admits about 20 new bots a minute per address: so many start at once, each further one so much later."""
+
+HEARTBEAT_SECONDS = 5.0
+"""How often the heartbeat file is touched; a container's health check looks at it without starting a Python."""
 
 WATCH_SECONDS = 1.0
 """How often the course files are looked at."""
@@ -87,25 +89,29 @@ class Host:
         return max(0, index - START_BURST + 1) * START_SECONDS
 
     def _helpers(self, services: Services) -> list[Coroutine[Any, Any, None]]:
-        helpers = [self._watch_courses(), self._purge(services.store)]
+        helpers = [
+            _every(WATCH_SECONDS, self._read_courses_again),
+            _every(PURGE_SECONDS, lambda: self._purge(services.store)),
+        ]
         if self._heartbeat is not None:
-            helpers.append(beat(self._heartbeat, lambda: self.is_healthy))
+            helpers.append(_every(HEARTBEAT_SECONDS, self._beat))
         return helpers
 
-    async def _watch_courses(self) -> None:
-        while True:
-            await asyncio.sleep(WATCH_SECONDS)
-            for bot in self.bots:
-                if bot.library.changed():
-                    is_other = await asyncio.to_thread(bot.library.reload)
-                    log.info("course files changed", bot=bot.settings.name, in_effect=is_other)
-                    _report(bot.settings.name, bot.library)
+    async def _read_courses_again(self) -> None:
+        for bot in self.bots:
+            if bot.library.changed():
+                is_other = await asyncio.to_thread(bot.library.reload)
+                state = "new content is in effect" if is_other else "what learners get stays as it was"
+                log.info(f"course files changed; {state}", bot=bot.settings.name)
+                _report(bot.settings.name, bot.library)
 
     async def _purge(self, store: Store) -> None:
-        while True:
-            for bot in self.bots:
-                await when_available(lambda: store.purge(bot.botname))  # noqa: B023 - awaited at once
-            await asyncio.sleep(PURGE_SECONDS)
+        for bot in self.bots:
+            await store.purge(bot.botname)
+
+    async def _beat(self) -> None:
+        if self._heartbeat is not None and self.is_healthy:
+            self._heartbeat.touch()
 
     async def _end(self, running: list[asyncio.Task[None]], helpers: Iterable[asyncio.Task[Any]]) -> None:
         for bot in self.bots:
@@ -129,6 +135,18 @@ async def _services(settings: HostSettings) -> AsyncIterator[Services]:
             await locks.close()
     finally:
         await store.close()
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    """Do the work again and again until cancelled; a failure is reported, and the next time may be better."""
+    while True:
+        try:
+            await work()
+        except StoreUnavailable as trouble:
+            log.warning("database unavailable", reason=str(trouble))
+        except Exception:
+            log.exception("helper failed, trying again", seconds=seconds)
+        await asyncio.sleep(seconds)
 
 
 async def _until_stopped(running: Mapping[asyncio.Task[Any], Bot], stop: asyncio.Task[Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -14,14 +14,17 @@ from app.observe.metrics import RESENT
 from app.runtime.settler import Settler, when_available
 from app.store.rows import MediaFile, OutboxMessage, SentPoll
 from app.store.store import Store
-from app.telegram.api import BotApi
+from app.telegram.api import BotApi, backoff
 from app.telegram.encode import SEND_MEDIA, Request
 from app.telegram.error import ChatBlocked, Rejected, TokenRefused
 from app.telegram.media import File, files_of, first_call, rest
-from app.telegram.sender import Sender
+from app.telegram.sender import Sender, SenderClosedError
 from app.texts import Texts
 
 log = get_log(__name__)
+
+CALL_SECONDS = 5.0
+"""How long calls under way may take to end when the bot goes to another host."""
 
 _COSMETIC = ("editMessageReplyMarkup", "stopPoll")
 """Methods whose refusal costs the learner nothing: the message is gone, or already as it should be."""
@@ -40,7 +43,7 @@ class Outbox:
         self._queues: dict[int, deque[OutboxMessage]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._left: set[int] = set()
-        self._newest = 0
+        self._begun: dict[tuple[int | None, int | None], int] = {}
 
     def __len__(self) -> int:
         """Return how many messages are committed but not yet accepted by Telegram."""
@@ -48,7 +51,7 @@ class Outbox:
 
     async def take_over(self) -> None:
         """Queue what an earlier process of this bot left behind; each such message may have been sent already."""
-        left = await when_available(lambda: self._store.pending(self._name))
+        left = await self._unknown()
         if left:
             RESENT.labels(self._name).inc(len(left))
             log.info("sending messages left by an earlier process", bot=self._name, messages=len(left))
@@ -56,14 +59,16 @@ class Outbox:
         self.put(left)
 
     async def catch_up(self) -> None:
-        """Queue what a turn committed whose commit was not confirmed: the database went away in between."""
-        pending = await when_available(lambda: self._store.pending(self._name))
-        self.put(message for message in pending if message.outbox_id > self._newest)
+        """Queue what was committed behind our back.
+
+        That is what a turn committed without hearing of it, or what the bot's last host committed after we took
+        its messages over.
+        """
+        self.put(await self._unknown())
 
     def put(self, messages: Iterable[OutboxMessage]) -> None:
         """Queue committed messages, behind all that is queued for their chats."""
         for message in messages:
-            self._newest = max(self._newest, message.outbox_id)
             queue = self._queues.get(message.chat_id)
             if queue is not None:
                 queue.append(message)
@@ -75,6 +80,10 @@ class Outbox:
         """Answer a button press, beside the queues."""
         self._begin(self._sender.notify(callback_id, text))
 
+    def has_begun(self, run_id: int, step: int) -> bool:
+        """Tell whether the poll of this step is being sent, or was a moment ago: a vote in it may be here already."""
+        return (run_id, step) in self._begun
+
     async def drain(self, seconds: float) -> None:
         """Wait until all is sent, at most so long; what is left stays in the table for the next start."""
         with contextlib.suppress(TimeoutError):
@@ -84,8 +93,15 @@ class Outbox:
                 await self._settler.flush()
         await self.abandon()
 
+    def close(self) -> None:
+        """Begin no more calls."""
+        self._sender.close()
+
     async def abandon(self) -> None:
-        """Stop sending at once: whoever takes over delivers the rest."""
+        """Stop sending: whoever takes over delivers the rest. Calls under way may end, lest they be made again."""
+        self.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CALL_SECONDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -95,51 +111,79 @@ class Outbox:
         """Wait until the store knows all that was sent; a take-over before that would send it again."""
         await self._settler.flush()
 
-    def _begin(self, work: Any) -> None:
+    async def end(self) -> None:
+        """Give up settling; what is not settled is sent again by the next start."""
+        await self._settler.end()
+
+    async def _unknown(self) -> list[OutboxMessage]:
+        """Return the pending messages that are neither queued nor sent here, in order."""
+        known = self._known()
+        pending = await when_available(lambda: self._store.pending(self._name))
+        known |= self._known()  # what came meanwhile; what was settled meanwhile is in the first set
+        return [message for message in pending if message.outbox_id not in known]
+
+    def _known(self) -> set[int]:
+        return self._settler.unsettled | {message.outbox_id for queue in self._queues.values() for message in queue}
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _work(self, chat_id: int) -> None:
+        """Send a chat's queue to its end. A queue that cannot go on keeps its place: nothing newer may overtake it."""
         queue = self._queues[chat_id]
-        try:
-            while queue:
+        waits = backoff()
+        while queue:
+            try:
                 await self._deliver(queue)
-        except TokenRefused:
-            log.error("token refused, messages stay in the outbox", bot=self._name, messages=len(queue))
-        except Exception:
-            # The row stays in the table: the next start tries it again.
-            log.exception("delivery failed", bot=self._name, chat=chat_id)
-        finally:
-            del self._queues[chat_id]
+            except SenderClosedError:
+                return
+            except TokenRefused:
+                log.error("token refused, messages stay in the outbox", bot=self._name, messages=len(queue))
+                return
+            except Exception:
+                log.exception("delivery failed, trying again", bot=self._name, chat=chat_id)
+                await asyncio.sleep(next(waits))
+        del self._queues[chat_id]
 
     async def _deliver(self, queue: deque[OutboxMessage]) -> None:
         message = queue[0]
         try:
-            left = await self._send(message)
+            left = await self._send_or_give_up(message)
         except ChatBlocked as block:
-            dropped = await when_available(lambda: self._store.block_chat(self._name, message.chat_id))
+            newest = queue[-1].outbox_id
+            dropped = await when_available(lambda: self._store.block_chat(self._name, message.chat_id, newest))
             log.info(
                 "chat blocked the bot, its queue is dropped", bot=self._name, reason=block.description, dropped=dropped
             )
-            queue.clear()
-        except Rejected as refusal:
-            await self._give_up(message, refusal)
-            queue.popleft()
+            while queue and queue[0].outbox_id <= newest:
+                queue.popleft()
         else:
             if left is None:
                 queue.popleft()
             else:
                 queue[0] = left
 
+    async def _send_or_give_up(self, message: OutboxMessage) -> OutboxMessage | None:
+        try:
+            return await self._send(message)
+        except Rejected as refusal:
+            await self._give_up(message, refusal)
+            return None
+
     async def _send(self, message: OutboxMessage) -> OutboxMessage | None:
         """Send a message, or the first part of one that takes several calls; return what is left of it."""
         if message.method == SEND_MEDIA:
             return await self._send_media(message)
+        place = (message.run_id, message.step)
+        if message.run_id is not None:
+            self._begun[place] = message.outbox_id
         sent = await self._sender.send(Request(message.method, message.params))
-        # A poll that the learner may see twice is bound to neither copy, so that a vote in either counts.
         is_single = sent.is_certain and message.outbox_id not in self._left
-        self._settler.sent(message.outbox_id, _poll(message, sent.result) if is_single else None)
+        self._settler.sent(
+            message.outbox_id, _poll(message, sent.result, is_single), settled=lambda: self._begun.pop(place, None)
+        )
         return None
 
     async def _send_media(self, message: OutboxMessage) -> OutboxMessage | None:
@@ -184,6 +228,7 @@ class Outbox:
 
     async def _give_up(self, message: OutboxMessage, refusal: Rejected) -> None:
         """Keep a refused message for the operator, and give the learner its buttons under an apology."""
+        self._begun.pop((message.run_id, message.step), None)
         if message.method in _COSMETIC:
             self._settler.sent(message.outbox_id)
             return
@@ -204,10 +249,11 @@ class Outbox:
             log.error("apology refused", bot=self._name, reason=again.description)
 
 
-def _poll(message: OutboxMessage, result: Any) -> SentPoll | None:
+def _poll(message: OutboxMessage, result: Any, is_single: bool) -> SentPoll | None:
     if message.run_id is None or message.step is None or not isinstance(result, dict):
         return None
     poll = result.get("poll")
     if not isinstance(poll, dict) or "id" not in poll or "message_id" not in result:
         return None
-    return SentPoll(str(poll["id"]), message.chat_id, message.run_id, message.step, int(result["message_id"]))
+    message_id = int(result["message_id"])
+    return SentPoll(str(poll["id"]), message.chat_id, message.run_id, message.step, message_id, is_single)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,11 +30,15 @@ log = get_log(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What decides a turn of a bot beside the chats: its name in the store, its courses and its language."""
+    """What decides a turn of a bot beside the chats: its name in the store, its courses and its language.
+
+    ``has_begun`` tells whether the poll of a step of a run is being sent.
+    """
 
     botname: str
     courses: Courses
     language: str | None = None
+    has_begun: Callable[[int, int], bool] = field(default=lambda _run_id, _step: False)
 
     def texts(self, language_code: str | None) -> Texts:
         """Return the texts for a learner: the bot's language, else the learner's own."""
@@ -43,10 +47,14 @@ class Rules:
 
 @dataclass(slots=True)
 class Result:
-    """What is to be sent once the turn is committed: messages, and notices (callback id, text) that are not stored."""
+    """What is to be sent once the turn is committed: messages, and notices (callback id, text) that are not stored.
+
+    ``seen`` counts the updates that an earlier turn had committed; its messages are in the outbox.
+    """
 
     messages: list[OutboxMessage] = field(default_factory=list)
     notices: list[tuple[str, str]] = field(default_factory=list)
+    seen: int = 0
 
 
 async def apply(store: Store, rules: Rules, updates: Sequence[Update]) -> Result:
@@ -67,6 +75,7 @@ async def apply(store: Store, rules: Rules, updates: Sequence[Update]) -> Result
         result = await _apply_alone(store, rules, update)
         whole.messages += result.messages
         whole.notices += result.notices
+        whole.seen += result.seen
     return whole
 
 
@@ -102,9 +111,10 @@ async def _turn(store: Store, rules: Rules, updates: Sequence[Update]) -> Result
             rows=decision.rows,
             messages=decision.messages,
         )
+    seen = sum(update.update_id not in loaded.fresh for update in relevant)
     UPDATES.labels(rules.botname, "committed").inc(len(loaded.fresh))
-    UPDATES.labels(rules.botname, "seen").inc(len(relevant) - len(loaded.fresh))
-    return Result(messages, decision.notices)
+    UPDATES.labels(rules.botname, "seen").inc(seen)
+    return Result(messages, decision.notices, seen)
 
 
 async def _load(turn: Turn, updates: Sequence[Update]) -> Loaded:
@@ -168,21 +178,28 @@ async def _complete(turn: Turn, rules: Rules, loaded: Loaded, chat: Chat, event:
             )
             return replace(event, run_id=run_id, is_participant=may_start)
         case PollAnswered():
-            return await _bound(turn, chat, event, loaded.polls.get(event.poll_id))
+            return await _bound(turn, rules, chat, event, loaded.polls.get(event.poll_id))
         case ButtonPressed():
             return replace(event, run_id=run_id)
         case _:
             return event
 
 
-async def _bound(turn: Turn, chat: Chat, event: PollAnswered, poll: PollRef | None) -> PollAnswered:
-    """Return the vote with where its poll belongs. A quick vote may come before its poll is settled, or meanwhile."""
+async def _bound(turn: Turn, rules: Rules, chat: Chat, event: PollAnswered, poll: PollRef | None) -> PollAnswered:
+    """Return the vote with where its poll belongs.
+
+    A quick vote may come before its poll is settled, or meanwhile; and of a poll that was sent twice only one copy is
+    known. Any other vote in an unknown poll does not concern the question on screen.
+    """
     if poll is not None or chat.run is None:
         return replace(event, poll=poll)
-    poll_id, newest = await turn.newest_poll(event.learner.chat_id, chat.run.run_id) or ("", None)
-    if newest is None or poll_id == event.poll_id:
-        return replace(event, poll=newest)
-    return replace(event, is_bound=newest.step == chat.run.step)
+    run = chat.run
+    newest = await turn.newest_poll(event.learner.chat_id, run.run_id)
+    if newest is not None and newest.poll_id == event.poll_id:
+        return replace(event, poll=newest.place)
+    if newest is not None and newest.place.step == run.step:
+        return replace(event, is_bound=newest.is_single)
+    return replace(event, is_bound=not rules.has_begun(run.run_id, run.step))
 
 
 def _collect(decision: _Decision, rules: Rules, event: Event, decided: Step) -> None:

@@ -24,7 +24,8 @@ _PING = "SELECT 1"
 class BotLocks:
     """The bots this host may poll, held on one connection of its own.
 
-    When the connection breaks, all locks are gone at once and ``lost`` returns; the next ``acquire`` connects anew.
+    When the connection breaks, all locks are gone at once and ``lost`` returns; the next ``acquire`` connects anew. A
+    second taker in the same process is refused as one in another process is.
     """
 
     def __init__(self, database_url: str) -> None:
@@ -33,7 +34,7 @@ class BotLocks:
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
-        self._held: set[str] = set()
+        self._held: dict[str, asyncio.Event] = {}
         self._busy = asyncio.Lock()
 
     @property
@@ -45,11 +46,11 @@ class BotLocks:
         """Take the bot's lock unless another host has it; raises ``StoreUnavailable`` when the database is."""
         async with self._busy:
             if botname in self._held:
-                return True
+                return False
             cursor = await self._ask(_ACQUIRE, botname)
             is_ours = await cursor.fetchone() == (True,)
             if is_ours:
-                self._held.add(botname)
+                self._held[botname] = self._lost
             return is_ours
 
     async def release(self, botname: str) -> None:
@@ -57,12 +58,13 @@ class BotLocks:
         async with self._busy:
             if botname not in self._held or self._connection is None:
                 return
-            self._held.discard(botname)
+            del self._held[botname]
             await self._ask(_RELEASE, botname)
 
-    async def lost(self) -> None:
-        """Wait until the connection, and every lock with it, is lost."""
-        await self._lost.wait()
+    async def lost(self, botname: str) -> None:
+        """Wait until the bot's lock is lost with its connection; returns at once if it is not held any more."""
+        if botname in self._held:
+            await self._held[botname].wait()
 
     async def close(self) -> None:
         """Give all locks back."""
@@ -85,7 +87,7 @@ class BotLocks:
         connection = await psycopg.AsyncConnection.connect(**self._parameters, autocommit=True)
         await connection.execute(SESSION)
         self._connection = connection
-        self._lost.clear()
+        self._lost = asyncio.Event()
         self._watch = asyncio.create_task(self._ping(connection), name="bot locks")
         return connection
 

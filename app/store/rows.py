@@ -96,13 +96,26 @@ class OutboxMessage:
 
 @dataclass(frozen=True, slots=True)
 class SentPoll:
-    """A poll that Telegram has accepted, bound to the run and step it was sent for."""
+    """A poll that Telegram has accepted, bound to the run and step it was sent for.
+
+    Not ``is_single`` when the learner may see another copy of it, whose id nobody knows.
+    """
 
     poll_id: str
     chat_id: int
     run_id: int
     step: int
     message_id: int
+    is_single: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NewestPoll:
+    """The newest known poll of a run."""
+
+    poll_id: str
+    is_single: bool
+    place: PollRef
 
 
 @dataclass(frozen=True, slots=True)

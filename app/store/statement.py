@@ -37,7 +37,7 @@ NEW_RUN_IDS = """
 """
 
 NEWEST_POLL = """
-    SELECT poll_id, run_id, step, message_id FROM poll
+    SELECT poll_id, is_single, run_id, step, message_id FROM poll
     WHERE botname = %(botname)s AND chat_id = %(chat_id)s AND run_id = %(run_id)s
     ORDER BY step DESC, message_id DESC LIMIT 1
 """
@@ -105,9 +105,10 @@ TAKE_OUT = """
 """
 
 BIND_POLLS = """
-    INSERT INTO poll (botname, poll_id, chat_id, run_id, step, message_id)
+    INSERT INTO poll (botname, poll_id, chat_id, run_id, step, message_id, is_single)
     SELECT %(botname)s, new.* FROM unnest(
-        %(poll_id)s::text[], %(chat_id)s::bigint[], %(run_id)s::integer[], %(step)s::integer[], %(message_id)s::bigint[]
+        %(poll_id)s::text[], %(chat_id)s::bigint[], %(run_id)s::integer[], %(step)s::integer[],
+        %(message_id)s::bigint[], %(is_single)s::boolean[]
     ) AS new
     ON CONFLICT DO NOTHING
 """
@@ -136,11 +137,16 @@ REPLACE_PARAMS = """
 """
 
 BLOCK_CHAT = """
-    UPDATE chat SET is_blocked = true WHERE botname = %(botname)s AND chat_id = %(chat_id)s
+    UPDATE chat SET is_blocked = NOT EXISTS (
+        SELECT FROM outbox
+        WHERE botname = %(botname)s AND chat_id = %(chat_id)s AND outbox_id > %(newest)s AND failed_at IS NULL
+    )
+    WHERE botname = %(botname)s AND chat_id = %(chat_id)s
 """
 
 DROP_QUEUE = """
-    DELETE FROM outbox WHERE botname = %(botname)s AND chat_id = %(chat_id)s AND failed_at IS NULL
+    DELETE FROM outbox
+    WHERE botname = %(botname)s AND chat_id = %(chat_id)s AND outbox_id <= %(newest)s AND failed_at IS NULL
 """
 
 BURY = """

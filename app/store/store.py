@@ -142,9 +142,12 @@ class Store:
             statement.REPLACE_PARAMS, {"botname": botname, "outbox_id": outbox_id, "params": Jsonb(params)}
         )
 
-    async def block_chat(self, botname: str, chat_id: int) -> int:
-        """Mark the chat as blocked by its person and drop its unsent messages; return how many."""
-        parameters = {"botname": botname, "chat_id": chat_id}
+    async def block_chat(self, botname: str, chat_id: int, newest: int) -> int:
+        """Drop the chat's unsent messages up to the id ``newest``, and return how many.
+
+        The chat is marked as blocked by its person, unless there are newer messages: then they have come back already.
+        """
+        parameters = {"botname": botname, "chat_id": chat_id, "newest": newest}
         async with self._transaction() as connection:
             await connection.execute(statement.BLOCK_CHAT, parameters)
             dropped = await connection.execute(statement.DROP_QUEUE, parameters)

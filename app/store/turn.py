@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from app.engine.event import PollRef
 from app.store import statement
-from app.store.rows import ChatRecord, ChatState, ConversationRow, Loaded, NewMessage, NewRun, OutboxMessage
+from app.store.rows import ChatRecord, ChatState, ConversationRow, Loaded, NewestPoll, NewMessage, NewRun, OutboxMessage
 
 
 class Turn:
@@ -49,12 +49,12 @@ class Turn:
             run_ids=tuple([run_id for (run_id,) in await new_ids.fetchall()]),
         )
 
-    async def newest_poll(self, chat_id: int, run_id: int) -> tuple[str, PollRef] | None:
-        """Return the id and the place of the run's newest poll that is known by now."""
+    async def newest_poll(self, chat_id: int, run_id: int) -> NewestPoll | None:
+        """Return the run's newest poll that is known by now."""
         parameters = {"botname": self._botname, "chat_id": chat_id, "run_id": run_id}
         cursor = await self._connection.execute(statement.NEWEST_POLL, parameters)
         row = await cursor.fetchone()
-        return (row[0], PollRef(*row[1:])) if row else None
+        return NewestPoll(row[0], row[1], PollRef(*row[2:])) if row else None
 
     async def is_participant(self, course_id: str, username: str | None, chat_id: int) -> bool:
         """Tell whether this person may take the restricted course, and bind a matching username to the person.

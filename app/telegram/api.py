@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientConnectionError, ClientConnectorError, ClientError, ClientTimeout
 
-from app.telegram.error import Unavailable, error_from_answer
+from app.telegram.error import TokenRefused, Unavailable, error_from_answer
 from app.telegram.lean import import_aiogram
 from app.telegram.media import probe
 
@@ -88,10 +88,10 @@ def _result(method: str, status: int, content: bytes) -> Any:
     try:
         answer = json.loads(content)
     except ValueError:
-        raise error_from_answer(method, status if status >= 400 else 502, None) from None
+        raise error_from_answer(method, status, None) from None
     if isinstance(answer, dict) and answer.get("ok") is True:
         return answer.get("result")
-    raise error_from_answer(method, status if status >= 400 else 502, answer)
+    raise error_from_answer(method, status, answer)
 
 
 @asynccontextmanager
@@ -141,7 +141,11 @@ class TelegramSession:
         await self._session.close()
 
     def bot(self, token: str) -> BotApi:
-        """Return the calls of the bot with this token."""
+        """Return the calls of the bot with this token; raises ``TokenRefused`` when it cannot be one."""
         from aiogram import Bot
+        from aiogram.utils.token import TokenValidationError
 
-        return BotApi(self._session, Bot(token, session=self._session))
+        try:
+            return BotApi(self._session, Bot(token, session=self._session))
+        except TokenValidationError:
+            raise TokenRefused("getMe", "the token is malformed") from None

@@ -55,11 +55,13 @@ class Rejected(TelegramError):
 class Unavailable(TelegramError):
     """Telegram could not be reached, failed (5xx) or did not answer.
 
-    ``was_sent`` says that the request left this machine, so that its effect is unknown.
+    ``was_sent`` says that the request left this machine, so that its effect is unknown; ``was_answered`` that there was
+    an answer, if only one of something in between.
     """
 
-    def __init__(self, method: str, description: str, *, was_sent: bool) -> None:
+    def __init__(self, method: str, description: str, *, was_sent: bool, was_answered: bool = False) -> None:
         self.was_sent = was_sent
+        self.was_answered = was_answered
         super().__init__(method, description)
 
 
@@ -67,13 +69,16 @@ _BY_STATUS: dict[int, type[TelegramError]] = {401: TokenRefused, 404: TokenRefus
 
 
 def error_from_answer(method: str, status: int, answer: object) -> TelegramError:
-    """Make the error for an answer that is not ok; ``answer`` is the decoded body, of any shape."""
-    body = answer if isinstance(answer, dict) else {}
-    description = str(body.get("description") or f"HTTP {status}")
-    parameters = body.get("parameters")
+    """Make the error for an answer that is not ok; ``answer`` is the decoded body, of any shape.
+
+    Only the Bot API itself can refuse a token or a chat: what is not its JSON comes from something in between.
+    """
+    if not isinstance(answer, dict) or "description" not in answer:
+        return Unavailable(method, f"HTTP {status} without an answer of the Bot API", was_sent=True, was_answered=True)
+    description, parameters = str(answer["description"]), answer.get("parameters")
     if status == 429:
         wait = parameters.get("retry_after") if isinstance(parameters, dict) else None
         return FloodWait(method, description, float(wait) if isinstance(wait, int | float) else 1.0)
     if status >= 500:
-        return Unavailable(method, description, was_sent=False)
+        return Unavailable(method, description, was_sent=True, was_answered=True)
     return _BY_STATUS.get(status, Rejected)(method, description)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from app.observe.logs import get_log
 from app.telegram.api import BotApi, backoff
 from app.telegram.decode import ALLOWED_UPDATES, Update, decode
-from app.telegram.error import Conflict, FloodWait, TelegramError, TokenRefused
+from app.telegram.error import Conflict, FloodWait, TelegramError, TokenRefused, Unavailable
 
 POLL_SECONDS = 30
 """How long Telegram may hold a ``getUpdates`` without updates."""
@@ -38,9 +38,14 @@ class Poller:
         self._completed = completed
         self._stop = asyncio.Event()
         self._offset = 0
+        self._is_lost = False
 
-    def stop(self) -> None:
-        """End ``run`` as soon as the turn under way is committed; a waiting ``getUpdates`` is given up at once."""
+    def stop(self, *, is_lost: bool = False) -> None:
+        """End ``run`` as soon as the turn under way is committed; a waiting ``getUpdates`` is given up at once.
+
+        What is committed is confirmed to Telegram, unless the bot is lost to another host.
+        """
+        self._is_lost = self._is_lost or is_lost
         self._stop.set()
 
     async def run(self) -> None:
@@ -77,7 +82,7 @@ class Poller:
 
     async def _confirm(self) -> None:
         """Confirm what is committed, so that no other program is given it; failing is harmless."""
-        if not self._offset:
+        if not self._offset or self._is_lost:
             return
         try:
             async with asyncio.timeout(_CONFIRM_SECONDS):
@@ -88,7 +93,9 @@ class Poller:
     async def _get_updates(self, seconds: int, limit: int = 100) -> list[Any]:
         params = {"offset": self._offset, "limit": limit, "timeout": seconds, "allowed_updates": ALLOWED_UPDATES}
         result = await self._api.call("getUpdates", params, patience=seconds + _GRACE_SECONDS)
-        return result if isinstance(result, list) else []
+        if not isinstance(result, list) or not all(isinstance(item, dict) and "update_id" in item for item in result):
+            raise Unavailable("getUpdates", "the answer is no list of updates", was_sent=True, was_answered=True)
+        return result
 
     async def _apply(self, raw: list[Any]) -> None:
         now = datetime.now(UTC)

@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app.observe.logs import get_log
 from app.observe.metrics import SENDS, UNKNOWN_SENDS
-from app.telegram.api import BotApi, backoff
+from app.telegram.api import ANSWER_TIMEOUT, BotApi, backoff
 from app.telegram.encode import Request
-from app.telegram.error import FloodWait, Rejected, TelegramError, TokenRefused, Unavailable
-
-IN_FLIGHT = 30
-"""Most calls of one bot under way at once."""
+from app.telegram.error import FloodWait, Rejected, TelegramError, Unavailable
 
 if TYPE_CHECKING:
     from aiogram.utils.backoff import Backoff
 
+IN_FLIGHT = 30
+"""Most calls of one bot under way at once."""
+
+MEDIA_PATIENCE = 120.0
+"""Seconds that a call with media may take: Telegram fetches the files before it answers."""
+
+MOST_UNANSWERED = 5
+"""A request that was sent so often without any answer counts as accepted, or the learner would get it for ever."""
+
+BOT_WIDE_CHATS = 3
+"""So many chats waiting out floods at once mean that the limit is the bot's."""
+
 log = get_log(__name__)
+
+
+class SenderClosedError(Exception):
+    """The sender was closed before the request was accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +50,16 @@ class Sender:
     def __init__(self, name: str, api: BotApi) -> None:
         self._name = name
         self._api = api
-        self._pause = asyncio.Event()
-        self._pause.set()
+        self._open = asyncio.Event()
+        self._open.set()
+        self._closed = asyncio.Event()
         self._waiting: set[object] = set()
         self._slots = asyncio.Semaphore(IN_FLIGHT)
+
+    def close(self) -> None:
+        """Begin no more calls: those under way end as they may, all waiting ones raise ``SenderClosedError``."""
+        self._closed.set()
+        self._open.set()
 
     async def send(self, request: Request) -> Sent:
         """Perform one request until Telegram accepts it.
@@ -47,28 +67,29 @@ class Sender:
         Waits out floods (429), and retries what did not reach Telegram or failed there (5xx), for as long as it takes.
         A request that was sent but never answered is retried as well and counted as unknown: the learner may see it
         twice. A text whose markup Telegram cannot read is sent again as plain text. Raises ``ChatBlocked``,
-        ``Rejected`` and ``TokenRefused``.
+        ``Rejected``, ``TokenRefused`` and ``SenderClosedError``.
         """
         waits = backoff(30.0)
         params = request.params
-        is_certain = True
+        is_certain, unanswered = True, 0
         while True:
-            await self._pause.wait()
             try:
-                async with self._slots:
-                    result = await self._api.call(request.method, params)
+                result = await self._call(request.method, params)
             except FloodWait as flood:
-                SENDS.labels(self._name, request.method, "flood").inc()
+                self._count(request, "flood")
                 await self._wait_out(flood, params.get("chat_id"))
             except Unavailable as trouble:
-                SENDS.labels(self._name, request.method, "unavailable").inc()
+                self._count(request, "unavailable")
                 self._note_trouble(request.method, trouble, waits)
                 is_certain = is_certain and not trouble.was_sent
-                await waits.asleep()
+                unanswered += trouble.was_sent and not trouble.was_answered
+                if unanswered == MOST_UNANSWERED:
+                    return Sent(None, is_certain=False)
+                await self._sleep(next(waits))
             except Rejected as refusal:
                 plain = plain_text(params)
                 if not refusal.is_markup or plain is None:
-                    SENDS.labels(self._name, request.method, "rejected").inc()
+                    self._count(request, "rejected")
                     raise
                 log.warning(
                     "markup refused, sent as plain text",
@@ -78,10 +99,10 @@ class Sender:
                 )
                 params = plain
             except TelegramError:
-                SENDS.labels(self._name, request.method, "refused").inc()
+                self._count(request, "refused")
                 raise
             else:
-                SENDS.labels(self._name, request.method, "sent").inc()
+                self._count(request, "sent")
                 return Sent(result, is_certain)
 
     async def notify(self, callback_id: str, text: str) -> None:
@@ -91,22 +112,39 @@ class Sender:
             params["text"] = text[:200]
         try:
             await self._api.call("answerCallbackQuery", params)
-        except (Rejected, FloodWait, Unavailable, TokenRefused) as trouble:
+        except TelegramError as trouble:
             log.debug("press not answered", bot=self._name, reason=trouble.description)
+
+    async def _call(self, method: str, params: Mapping[str, Any]) -> Any:
+        patience = ANSWER_TIMEOUT if method in _QUICK else MEDIA_PATIENCE
+        while True:
+            await self._open.wait()
+            async with self._slots:
+                if self._closed.is_set():
+                    raise SenderClosedError
+                if self._open.is_set():  # a flood may have begun while this call waited for its slot
+                    return await self._api.call(method, params, patience=patience)
 
     async def _wait_out(self, flood: FloodWait, chat: object) -> None:
         log.warning("flood wait", bot=self._name, seconds=flood.retry_after, chat=chat)
-        # One chat's limit leaves the others alone; a second chat in the same pause means that it is the bot's.
-        is_bot_wide = bool(self._waiting - {chat})
         self._waiting.add(chat)
-        if is_bot_wide:
-            self._pause.clear()
+        if len(self._waiting) >= BOT_WIDE_CHATS:
+            self._open.clear()
         try:
-            await asyncio.sleep(flood.retry_after)
+            await self._sleep(flood.retry_after)
         finally:
             self._waiting.discard(chat)
             if not self._waiting:
-                self._pause.set()
+                self._open.set()
+
+    async def _sleep(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closed.wait()
+                raise SenderClosedError
+
+    def _count(self, request: Request, outcome: str) -> None:
+        SENDS.labels(self._name, request.method, outcome).inc()
 
     def _note_trouble(self, method: str, trouble: Unavailable, waits: Backoff) -> None:
         if trouble.was_sent:
@@ -119,6 +157,9 @@ class Sender:
             seconds=round(waits.next_delay, 1),
             unknown=trouble.was_sent,
         )
+
+
+_QUICK = ("sendMessage", "sendPoll", "stopPoll", "editMessageReplyMarkup")
 
 
 def plain_text(params: Mapping[str, Any]) -> dict[str, Any] | None:

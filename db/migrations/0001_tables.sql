@@ -149,6 +149,7 @@ CREATE TABLE IF NOT EXISTS poll (
     run_id integer NOT NULL,
     step integer NOT NULL,
     message_id bigint NOT NULL,
+    is_single boolean NOT NULL DEFAULT true, -- false: the learner may see another copy, whose id nobody knows
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (botname, poll_id)
 );

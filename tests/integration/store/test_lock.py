@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import psycopg
@@ -38,9 +39,9 @@ async def test_a_bot_is_polled_by_one_host(first: BotLocks, second: BotLocks) ->
     assert (first.held, second.held) == ({"one"}, {"two"})
 
 
-async def test_asking_again_for_a_lock_one_has(first: BotLocks, second: BotLocks) -> None:
+async def test_a_second_taker_in_the_same_process_is_refused(first: BotLocks, second: BotLocks) -> None:
     assert await first.acquire("one")
-    assert await first.acquire("one")
+    assert not await first.acquire("one")
     await first.release("one")
 
     assert await second.acquire("one")
@@ -68,23 +69,27 @@ async def test_another_host_takes_over_when_the_holder_is_cut_off(
     first: BotLocks, second: BotLocks, database_url: str
 ) -> None:
     await first.acquire("one")
+    lost = asyncio.create_task(first.lost("one"))
     terminate_holder(database_url)
 
     assert await second.acquire("one")
-    await first.lost()
+    await lost
     assert first.held == frozenset()
     assert not await first.acquire("one")
 
 
 async def test_the_next_acquire_connects_anew(first: BotLocks, database_url: str) -> None:
     await first.acquire("one")
+    lost = asyncio.create_task(first.lost("one"))
+    await asyncio.sleep(0)
     terminate_holder(database_url)
     with pytest.raises(StoreUnavailable):
         await first.acquire("two")
-    await first.lost()
 
     assert await first.acquire("two")
     assert first.held == {"two"}
+    await lost
+    await first.lost("one")
 
 
 async def test_locks_of_a_database_that_is_away() -> None:

@@ -56,7 +56,7 @@ async def test_a_message_in_parts_shrinks_and_keeps_its_place(store: Store, outb
 
 
 async def test_a_blocked_chat_loses_its_queue_and_no_other(store: Store, outbox: list[OutboxMessage]) -> None:
-    assert await store.block_chat("bot", 7) == 3
+    assert await store.block_chat("bot", 7, 1000) == 3
 
     assert await store.pending("bot") == [outbox[1], outbox[3]]
     async with store.turn("bot") as turn:

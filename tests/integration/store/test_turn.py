@@ -19,6 +19,7 @@ from app.store.rows import (
     ChatState,
     ConversationRow,
     Loaded,
+    NewestPoll,
     NewMessage,
     NewRun,
     OutboxMessage,
@@ -179,12 +180,12 @@ async def test_d1_two_bots_of_one_person_do_not_mix(store: Store) -> None:
     await store.settle("two", [mine.outbox_id])
     await store.mark_failed("two", mine.outbox_id, "no")
     await store.replace_params("two", mine.outbox_id, {})
-    assert await store.block_chat("two", 7) == 0
+    assert await store.block_chat("two", 7, 1000) == 0
     assert await store.pending("two") == []
     assert await store.pending("one") == [mine]
     async with store.turn("one") as turn:
         assert (await turn.load([], [7])).chats == {7: ChatRecord({"bot": 1})}
-        assert await turn.newest_poll(7, 500) == ("p1", PollRef(500, 1, 300))
+        assert await turn.newest_poll(7, 500) == NewestPoll("p1", True, PollRef(500, 1, 300))
 
 
 async def test_d1_a_run_of_another_bot_is_not_ended(store: Store, database_url: str) -> None:
@@ -302,7 +303,7 @@ async def test_ten_megabytes_of_text_are_stored(store: Store) -> None:
 
 async def test_who_writes_again_is_not_blocked_any_more(store: Store) -> None:
     await fresh_of(store, [1], [7])
-    await store.block_chat("bot", 7)
+    await store.block_chat("bot", 7, 1000)
     async with store.turn("bot") as turn:
         assert (await turn.load([2], [7])).chats == {7: ChatRecord(None, is_blocked=True)}
         await turn.save(chats=[ChatState(7, "ann", {})])
@@ -316,7 +317,7 @@ async def test_the_newest_poll_of_a_run(store: Store) -> None:
     await store.settle("bot", [], polls=[*polls, SentPoll("other", 7, 2, 30, 1), SentPoll("else", 8, 1, 40, 1)])
 
     async with store.turn("bot") as turn:
-        assert await turn.newest_poll(7, 1) == ("p9", PollRef(1, 9, 309))
+        assert await turn.newest_poll(7, 1) == NewestPoll("p9", True, PollRef(1, 9, 309))
         assert await turn.newest_poll(7, 3) is None
 
 
