@@ -134,6 +134,7 @@ class Bot:
         poller = Poller(self.settings.name, self._api, lambda updates: self._apply(outbox, updates), self._completed)
 
         def give_way(_: object) -> None:
+            self.state = State.STARTING
             outbox.close()
             poller.stop(is_lost=True)
 
