@@ -20,7 +20,9 @@ def run(
     bots: Annotated[list[str] | None, typer.Argument(metavar="[BOT]...", help="Names of bots; default: all.")] = None,
     config: Annotated[Path, typer.Option(help="The fleet's config.")] = Path("bots_config.yaml"),
     scripts: Annotated[Path | None, typer.Option(help="Folder of the courses; default: beside the config.")] = None,
-    port: Annotated[int, typer.Option(help="Port of the sandbox's chat page.", min=0, max=65535)] = SANDBOX_PORT,
+    port: Annotated[
+        int, typer.Option(envvar="SANDBOX_PORT", help="Port of the sandbox's chat page.", min=0, max=65535)
+    ] = SANDBOX_PORT,
     database_wait: Annotated[
         float, typer.Option(help="Seconds to wait for the database of DATABASE_URL.", min=0)
     ] = 60.0,
@@ -41,7 +43,7 @@ def run(
     select_bots(fleet, bots or [])
     for warning in fleet.warnings:
         print(warning)
-    with _database(fleet, database_wait) as database_url:
+    with _alone(fleet), _database(fleet, database_wait) as database_url:
         run_loop(_serve(fleet, bots or [], database_url, port, log_level))
     print("stopped")
 
@@ -60,6 +62,27 @@ async def _serve(fleet: Fleet, names: list[str], database_url: str, port: int, l
             print(f"chat page {telegram_url}  <- open this and talk to the bots", flush=True)
         print("stop      Ctrl+C", flush=True)
         await serve(settings)
+
+
+@contextlib.contextmanager
+def _alone(fleet: Fleet) -> Iterator[None]:
+    """Refuse a second run of a fleet in the sandbox: its bots would only stand by, beside a chat page of their own."""
+    if not fleet.sandbox:
+        yield
+        return
+    import fcntl
+
+    from app.errors import FlotillaError
+
+    folder = fleet.path.parent / ".flotilla"
+    folder.mkdir(exist_ok=True)
+    with (folder / "run.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            where = fleet.path.parent.resolve()
+            raise FlotillaError(f"the fleet of {str(where)!r} is running already; stop that run first") from None
+        yield
 
 
 @contextlib.contextmanager

@@ -167,6 +167,15 @@ def test_a_taken_port(solo: Path) -> None:
         )
 
 
+def test_a_second_run_of_one_folder_is_refused(solo: Path) -> None:
+    with running(solo, "--port", "0") as first:
+        first.wait_line("polling")
+        with running(solo, "--port", "0") as second:
+            assert second.wait_end() == 1
+        assert second.lines == [f"the fleet of {str(solo.resolve())!r} is running already; stop that run first"]
+        assert first.interrupt() == 0
+
+
 def test_an_unknown_bot(solo: Path) -> None:
     with running(solo, "sola") as run:
         assert run.wait_end() == 2

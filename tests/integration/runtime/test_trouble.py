@@ -32,6 +32,10 @@ POLLS = """
 LONG = (
     "\n".join(f"A{number}: {{type: message, text: m{number}}}" for number in range(6)) + "\nZ: {type: input, text: q}"
 )
+BLOCKED = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'transactionid'
+"""
 LOCK_HOLDER = """
     SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database ON pg_database.oid = database
     WHERE locktype = 'advisory' AND granted AND datname = current_database()
@@ -68,8 +72,7 @@ async def test_a_takeover_in_mid_turn_loses_and_reorders_nothing(stage: Stage) -
     with psycopg.connect(stage.database_url) as holder:
         holder.execute("SELECT FROM chat WHERE chat_id = 7 FOR UPDATE")  # the turn of /start waits for this
         await learner.send("/start")
-        blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-        await until(lambda: execute(stage, blocked)[0][0] > 0)
+        await until(lambda: execute(stage, BLOCKED) == [(1,)])
         execute(stage, LOCK_HOLDER)
         await has_state(second, State.POLLING)
     await learner.wait_for(said("third"))
