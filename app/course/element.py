@@ -133,6 +133,47 @@ class Jump(Element):
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a test says up to this rate of mistakes, in percent."""
+
+    up_to: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Test(Element):
+    """The result of the scored elements whose ids begin with ``prefix``; ``verdicts`` grow in ``up_to``."""
+
+    text: str = ""
+    prefix: str = ""
+    verdicts: tuple[Verdict, ...] = ()
+    choices: tuple[Choice, ...] = ()
+    parse_mode: ParseMode = ParseMode.MARKDOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Revision(Element):
+    """Repeats those elements whose ids begin with ``prefix`` that were not answered right."""
+
+    text: str = ""
+    prefix: str = ""
+    no_mistakes: str = ""
+    choices: tuple[Choice, ...] = ()
+    parse_mode: ParseMode = ParseMode.MARKDOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Delay(Element):
+    """Stops the run, after a text if there is one, and goes on at ``goto`` after ``wait``."""
+
+    wait: timedelta = timedelta()
+    goto: str = ""
+    text: str = ""
+    parse_mode: ParseMode = ParseMode.MARKDOWN
+    link_preview: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class End(Element):
     """The end of the run; elements after it are reachable by ``goto`` only."""
 
@@ -155,5 +196,11 @@ class Unsupported(Element):
     type: str = ""
 
 
-AnyElement = Message | Audio | Input | Quiz | Question | MultiChoice | Jump | End | Section | Unsupported
+ScoredElement = Quiz | Input | MultiChoice
+"""The elements that tests count and revisions repeat; an input only when it has a right answer."""
+
+AnyElement = (
+    Message | Audio | Input | Quiz | Question | MultiChoice
+    | Test | Jump | Revision | Delay | End | Section | Unsupported
+)  # fmt: skip
 """Every element; the engine's ``match`` over it is closed by ``assert_never``."""

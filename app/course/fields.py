@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from itertools import count
+from math import isfinite, nan
 from typing import TypeVar
 
 from app.course.document import Items, Node, Scalar, Table
-from app.course.element import Choice, Option, ParseMode
+from app.course.element import Choice, Option, ParseMode, Verdict
 from app.course.interval import parse_interval
 from app.course.media import is_link, media_url
 from app.course.report import Place, Report, quote
@@ -20,6 +21,9 @@ MAX_OPTIONS = 12
 MIN_OPTIONS = 2
 MAX_OPTION_CHARACTERS = 100
 """Limits of a poll (Bot API, ``sendPoll`` and ``InputPollOption``)."""
+
+MAX_RATE = 100
+"""The highest rate of mistakes, in percent."""
 
 NOT_YET = "not supported yet"
 """What is said of the parts of the format that this version cannot run."""
@@ -161,6 +165,32 @@ class Fields:
             self.error(key, f"{quote(text)} is not an interval", "write for example 30s, 1h:30m or 1d12h")
             return None
 
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Return the verdicts of ``score`` in ascending order; keys are numbers, in quotes or not (D33)."""
+        node = self.table.items.get("score")
+        if not self.has("score"):
+            self.warning("", "'score' is missing, no verdict is shown", "add for example 'score: {100: Well done!}'")
+            return ()
+        if not isinstance(node, Table):
+            self.error("score", "must be a mapping of numbers to texts", "write for example '{20: Good, 100: Hm}'")
+            return ()
+        thresholds = Fields(node, self._where("score"), self.report)
+        verdicts = sorted(filter(None, map(thresholds._verdict, node.items)), key=lambda verdict: verdict.up_to)
+        if verdicts and verdicts[-1].up_to < MAX_RATE:
+            text = f"ends at {verdicts[-1].up_to:g}, its verdict also serves for more mistakes"
+            self.warning("score", text, f"add a verdict for {MAX_RATE}")
+        return tuple(verdicts)
+
+    def _verdict(self, key: str) -> Verdict | None:
+        try:
+            up_to = float(key)
+        except ValueError:
+            up_to = nan
+        if not isfinite(up_to):
+            self.error(key, f"{quote(key)} is not a number", "write a rate of mistakes in percent, from 0 to 100")
+            return None
+        return Verdict(up_to, self.text(key) or "")
+
     def goto(self) -> str | None:
         """Return the id of the element that ``goto`` names and remember to check it."""
         target = self.text("goto")
@@ -222,8 +252,6 @@ def _choice(fields: Fields) -> Choice:
     if wait is not None and goto is not None:
         fields.warning("wait", "has no effect beside 'goto'", "remove one of them")
         return Choice(text, goto)
-    if wait is not None:
-        fields.warning("wait", NOT_YET)
     return Choice(text, goto, wait, fields.text("wait_text"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from app.course.document import Items, Node, Scalar, Table, from_data
@@ -12,6 +13,7 @@ from app.course.element import (
     Audio,
     Body,
     Choice,
+    Delay,
     End,
     Input,
     InputType,
@@ -21,7 +23,9 @@ from app.course.element import (
     Option,
     Question,
     Quiz,
+    Revision,
     Section,
+    Test,
     Unsupported,
 )
 from app.course.fields import NOT_YET, Fields, Target
@@ -84,16 +88,19 @@ def _body(node: Node, key: str = "") -> Any:
 
 
 def _message(start: _Start, fields: Fields) -> Message:
-    choices, button = fields.choices(), fields.text("button")
-    if choices and button is not None:
+    choices = fields.choices()
+    if choices and fields.has("button"):
         fields.warning("button", "has no effect beside 'options'", "make it one of the options")
-    elif button is not None:
-        choices = (Choice(button.strip()),)
     return Message(
         start.id, start.body, start.line,
-        text=fields.required_text("text"), media=fields.media(), choices=choices,
+        text=fields.required_text("text"), media=fields.media(), choices=choices or _button(fields),
         parse_mode=fields.markup(), link_preview=fields.flag("link_preview"),
     )  # fmt: skip
+
+
+def _button(fields: Fields) -> tuple[Choice, ...]:
+    button = fields.text("button")
+    return () if button is None else (Choice(button.strip()),)
 
 
 def _audio(start: _Start, fields: Fields) -> Audio:
@@ -172,6 +179,22 @@ def _jump(start: _Start, fields: Fields) -> Jump:
     )  # fmt: skip
 
 
+def _test(start: _Start, fields: Fields) -> Test:
+    return Test(
+        start.id, start.body, start.line,
+        text=fields.required_text("text"), prefix=fields.required_text("prefix").strip(), verdicts=fields.verdicts(),
+        choices=_button(fields), parse_mode=fields.markup(),
+    )  # fmt: skip
+
+
+def _revision(start: _Start, fields: Fields) -> Revision:
+    return Revision(
+        start.id, start.body, start.line,
+        text=fields.required_text("text"), prefix=fields.required_text("prefix").strip(),
+        no_mistakes=fields.required_text("no_mistakes"), choices=_button(fields), parse_mode=fields.markup(),
+    )  # fmt: skip
+
+
 def _end(start: _Start, fields: Fields) -> End:
     return End(
         start.id, start.body, start.line,
@@ -190,8 +213,7 @@ def _unsupported(start: _Start, fields: Fields) -> Unsupported:
 
 
 def _delay(start: _Start, fields: Fields) -> AnyElement:
-    text, goto = fields.text("text"), fields.goto()
-    fields.interval("wait")
+    text, wait, goto = fields.text("text"), fields.interval("wait"), fields.goto()
     if text is not None and not fields.has("wait") and not fields.has("goto"):
         unused = ", ".join(repr(key) for key in _LEGACY_DELAY if fields.has(key))
         ignored = f"; {unused} not used" if unused else ""
@@ -202,7 +224,11 @@ def _delay(start: _Start, fields: Fields) -> AnyElement:
         )  # fmt: skip
     if not fields.has("wait") or goto is None:
         fields.error("", "'wait' or 'goto' is missing", "a delay needs both")
-    return _unsupported(start, fields)
+    return Delay(
+        start.id, start.body, start.line,
+        wait=wait or timedelta(), goto=goto or "", text=text or "",
+        parse_mode=fields.markup(), link_preview=fields.flag("link_preview"),
+    )  # fmt: skip
 
 
 _SHOWN = ("type", "text", "parse_mode", "link_preview")
@@ -234,8 +260,8 @@ TYPES: Mapping[str, _Type] = {
         _unsupported,
     ),
     "miniapp": _Type(("type", "text", "parse_mode", "button", "app_url", "question", "answer"), _unsupported),
-    "test": _Type(("type", "text", "parse_mode", "prefix", "score", "button"), _unsupported),
-    "revision": _Type(("type", "text", "parse_mode", "prefix", "no_mistakes", "button"), _unsupported),
+    "test": _Type(("type", "text", "parse_mode", "prefix", "score", "button"), _test),
+    "revision": _Type(("type", "text", "parse_mode", "prefix", "no_mistakes", "button"), _revision),
 }  # fmt: skip
 """Every element type of the format."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from app.course.course import Course, Courses, Entry
 from app.course.document import Node, Scalar, Table, parse
-from app.course.element import AnyElement
+from app.course.element import AnyElement, Revision, ScoredElement, Test
 from app.course.fields import NOT_YET, Fields, Target
 from app.course.grammar import read_element
 from app.course.proof import check_markup
@@ -77,7 +77,21 @@ def load_course(text: str, file: str) -> tuple[Course, list[Problem]]:
         if isinstance(root, Table) and target.element_id not in root.items:
             remedy = report.nearest(target.element_id, root.items, "use the id of an element of this file")
             report.error(target.place, target.where, f"there is no element {quote(target.element_id)}", remedy)
+    if isinstance(root, Table):
+        _check_prefixes(elements, root, report)
     return Course(elements, file), sorted(report.problems, key=_in_file_order)
+
+
+def _check_prefixes(elements: Mapping[str, AnyElement], root: Table, report: Report) -> None:
+    """Warn about every test and revision that has nothing to count or to repeat."""
+    scored = [key for key, element in elements.items() if isinstance(element, ScoredElement)]
+    for element in elements.values():
+        node = root.items[element.id]
+        if not isinstance(element, Test | Revision) or not isinstance(node, Table) or not element.prefix:
+            continue
+        if not any(key.startswith(element.prefix) for key in scored):
+            text = f"no quiz, input or multi_choice has an id that begins with {quote(element.prefix)}"
+            report.warning(node.keys["prefix"], f"{element.id}/prefix", text, "use the beginning of their ids")
 
 
 def load_list(text: str, file: str) -> tuple[Listing, list[Problem]]:

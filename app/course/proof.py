@@ -9,7 +9,7 @@ from app.course.element import AnyElement, ParseMode, Section, Unsupported
 from app.course.markup import MarkupError, parse
 from app.course.report import Report
 
-_KEYS = ("text", "feedback_correct", "feedback_partial", "feedback_incorrect")
+_KEYS = ("text", "feedback_correct", "feedback_partial", "feedback_incorrect", "no_mistakes")
 
 
 def check_markup(element: AnyElement, node: Table, report: Report) -> None:
@@ -37,11 +37,20 @@ def _marked_up(node: Table) -> Iterator[tuple[str, Scalar]]:
         text = node.items.get(key)
         if isinstance(text, Scalar) and not (key == "text" and answers is not None):
             yield key, text
-    yield from _feedback(answers)
+    yield from _texts_of_rows("answers", "feedback", node)
+    yield from _texts_of_rows("options", "wait_text", node)
+    yield from _verdicts(node.items.get("score"))
 
 
-def _feedback(answers: Node | None) -> Iterator[tuple[str, Scalar]]:
-    for number, row in enumerate(answers.items if isinstance(answers, Items) else (), 1):
-        text = row.items.get("feedback") if isinstance(row, Table) else None
+def _texts_of_rows(rows: str, key: str, node: Table) -> Iterator[tuple[str, Scalar]]:
+    items = node.items.get(rows)
+    for number, row in enumerate(items.items if isinstance(items, Items) else (), 1):
+        text = row.items.get(key) if isinstance(row, Table) else None
         if isinstance(text, Scalar):
-            yield f"answers/{number}/feedback", text
+            yield f"{rows}/{number}/{key}", text
+
+
+def _verdicts(score: Node | None) -> Iterator[tuple[str, Scalar]]:
+    for key, text in score.items.items() if isinstance(score, Table) else ():
+        if isinstance(text, Scalar):
+            yield f"score/{key}", text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 
 from app.course.element import Body, ParseMode
@@ -97,6 +98,33 @@ class EndRun:
     run_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class ReopenRun:
+    """Mark this run as not ended any more."""
+
+    run_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartTimer:
+    """Bring ``TimeReached`` with this run and element when ``wait`` has passed since the turn.
+
+    The clock is the store's, so that hosts whose clocks differ agree.
+    """
+
+    run_id: int
+    course_id: str
+    element_id: str | None
+    wait: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTimers:
+    """Forget the timers of this run that are not due yet."""
+
+    run_id: int
+
+
 class Role(StrEnum):
     """Who a row is by."""
 
@@ -108,7 +136,8 @@ class Role(StrEnum):
 class RecordRow:
     """Write a row of ``conversation`` (course-format.md, section 6.6).
 
-    ``score`` and ``maxscore`` are both set or both ``None``. ``body`` is the snapshot of the element.
+    ``score`` and ``maxscore`` are both set or both ``None``; ``attempt`` counts the scores of the element in the run,
+    from 1. ``body`` is the snapshot of the element.
     """
 
     run_id: int
@@ -120,7 +149,11 @@ class RecordRow:
     score: float | None = None
     maxscore: float | None = None
     body: Body | None = field(default=None, repr=False)
+    attempt: int = 1
 
 
-Action = SendText | SendMedia | SendPoll | StopPoll | RemoveButtons | AnswerPress | StartRun | EndRun | RecordRow
+Action = (
+    SendText | SendMedia | SendPoll | StopPoll | RemoveButtons | AnswerPress
+    | StartRun | EndRun | ReopenRun | StartTimer | CancelTimers | RecordRow
+)  # fmt: skip
 """Everything the engine can ask for."""

@@ -98,5 +98,15 @@ class PollAnswered:
     is_bound: bool = False
 
 
-Event = StartRequested | CommandReceived | TextReceived | ContentReceived | ButtonPressed | PollAnswered
+@dataclass(frozen=True, slots=True)
+class TimeReached:
+    """A timer of this run is due; ``element_id`` is where it leads, ``None`` past the last element of the course."""
+
+    learner: Learner
+    at: datetime
+    run_id: int
+    element_id: str | None
+
+
+Event = StartRequested | CommandReceived | TextReceived | ContentReceived | ButtonPressed | PollAnswered | TimeReached
 """Everything that can happen in a chat; ``step`` closes its ``match`` over it with ``assert_never``."""

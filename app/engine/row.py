@@ -27,4 +27,5 @@ def _row(run: Run, role: Role, report: str | None, score: Score | None) -> Recor
         score=score.score if score else None,
         maxscore=score.maxscore if score else None,
         body=run.body,
+        attempt=score.attempt if score else 1,
     )

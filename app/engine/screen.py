@@ -10,6 +10,7 @@ from app.course.element import (
     AnyElement,
     Audio,
     Choice,
+    Delay,
     End,
     Input,
     Jump,
@@ -19,12 +20,15 @@ from app.course.element import (
     ParseMode,
     Question,
     Quiz,
+    Revision,
     Section,
+    Test,
     Unsupported,
 )
 from app.course.markup import utf16_length
-from app.engine.action import Action, Button, MediaKind, SendMedia, SendPoll, SendText
+from app.engine.action import Action, Button, MediaKind, SendMedia, SendPoll, SendText, StartTimer
 from app.engine.press import ChoicePress
+from app.engine.result import result_of, verdict_of
 from app.engine.row import bot_row
 from app.engine.state import Run
 from app.texts import Texts
@@ -42,6 +46,7 @@ class Awaited(Enum):
     PRESS = "a press of one of its buttons"
     TEXT = "a text"
     VOTE = "a vote in its poll"
+    TIME = "its timer"
     START = "a new start: the run is over"
     VERSION = "a version of this program that knows the element"
 
@@ -49,7 +54,7 @@ class Awaited(Enum):
 def awaited(element: AnyElement) -> Awaited:
     """Tell what leads on from this element."""
     match element:
-        case Message() | Jump():
+        case Message() | Jump() | Test() | Revision():
             return Awaited.PRESS if element.choices else Awaited.NOTHING
         case Audio() | Section():
             return Awaited.NOTHING
@@ -57,6 +62,8 @@ def awaited(element: AnyElement) -> Awaited:
             return Awaited.TEXT
         case Quiz() | Question() | MultiChoice():
             return Awaited.VOTE
+        case Delay():
+            return Awaited.TIME
         case End():
             return Awaited.START
         case Unsupported():
@@ -82,6 +89,12 @@ def show(element: AnyElement, run: Run, texts: Texts) -> Iterator[Action]:
             return _multi_choice(element, run)
         case Jump():
             return _jump(element, run)
+        case Test():
+            return _test(element, run)
+        case Revision():
+            return _revision(element, run)
+        case Delay():
+            return _delay(element, run)
         case End():
             return _end(element, run)
         case Section():
@@ -140,6 +153,27 @@ def _multi_choice(element: MultiChoice, run: Run) -> Iterator[Action]:
 def _jump(element: Jump, run: Run) -> Iterator[Action]:
     yield SendText(element.text, element.parse_mode, buttons=_buttons(element.choices, run))
     yield bot_row(run, element.text)
+
+
+def _test(element: Test, run: Run) -> Iterator[Action]:
+    result = result_of(element.prefix, run.scores)
+    text = element.text.replace("{score}", f"{result.score:g}").replace("{maxscore}", f"{result.maxscore:g}")
+    report = f"{text}\n{verdict_of(element.verdicts, result)}"
+    yield SendText(report, element.parse_mode, buttons=_buttons(element.choices, run))
+    yield bot_row(run, report, result)
+
+
+def _revision(element: Revision, run: Run) -> Iterator[Action]:
+    text = element.no_mistakes if run.chain is None else element.text
+    yield SendText(text, element.parse_mode, buttons=_buttons(element.choices, run))
+    yield bot_row(run, text)
+
+
+def _delay(element: Delay, run: Run) -> Iterator[Action]:
+    if element.text:
+        yield SendText(element.text, element.parse_mode, element.link_preview)
+    yield bot_row(run, element.text or f"Waits {element.wait}, then {element.goto}")
+    yield StartTimer(run.run_id, run.course_id, element.goto, element.wait)
 
 
 def _end(element: End, run: Run) -> Iterator[Action]:

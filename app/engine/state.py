@@ -12,10 +12,19 @@ from app.errors import FlotillaError
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The latest attempt at an element."""
+    """The latest attempt at an element; ``attempt`` counts those of the run, from 1."""
 
     score: float
     maxscore: float
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What a revision still has to repeat, in order; then comes what follows the revision."""
+
+    revision_id: str
+    element_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +33,8 @@ class Run:
 
     ``step`` counts the elements shown in this run, from 1; buttons and polls carry it, which is how stale ones are told
     apart. ``body`` is the snapshot of the element on screen. ``scores`` maps element ids to their latest attempt.
+    ``is_waiting`` says that the run stands still until its timer is due. ``chain`` is set while a revision repeats
+    elements, also during the last one.
     """
 
     run_id: int
@@ -33,6 +44,8 @@ class Run:
     body: Body = field(repr=False)
     is_ended: bool = False
     scores: Mapping[str, Score] = field(default_factory=dict)
+    is_waiting: bool = False
+    chain: Chain | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +108,21 @@ def _run_to_json(run: Run) -> dict[str, Any]:
     if run.is_ended:
         stored["ended"] = True
     if run.scores:
-        stored["scores"] = {key: [score.score, score.maxscore] for key, score in run.scores.items()}
+        stored["scores"] = {key: _score_to_json(score) for key, score in run.scores.items()}
+    if run.is_waiting:
+        stored["waiting"] = True
+    if run.chain is not None:
+        stored["chain"] = [run.chain.revision_id, *run.chain.element_ids]
     return stored
 
 
+def _score_to_json(score: Score) -> list[float]:
+    points = [score.score, score.maxscore]
+    return points if score.attempt == 1 else [*points, score.attempt]
+
+
 def _run_from_json(course_id: str, stored: Mapping[str, Any]) -> Run:
+    chain = stored.get("chain")
     return Run(
         run_id=stored["id"],
         course_id=course_id,
@@ -108,4 +131,6 @@ def _run_from_json(course_id: str, stored: Mapping[str, Any]) -> Run:
         body=stored["body"],
         is_ended=stored.get("ended", False),
         scores={key: Score(*score) for key, score in stored.get("scores", {}).items()},
+        is_waiting=stored.get("waiting", False),
+        chain=Chain(chain[0], tuple(chain[1:])) if chain else None,
     )

@@ -6,13 +6,27 @@ is what each event means. Source: course-format.md, sections 1.6, 1.7 and 3, and
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import NamedTuple, assert_never
 
 from app.course.course import Course, Courses, Entry
-from app.course.element import AnyElement, Choice, Input, Jump, Message, ParseMode
+from app.course.element import AnyElement, Choice, Input, Jump, Message, ParseMode, Revision, Test
 from app.course.grammar import element_of
-from app.engine.action import Action, AnswerPress, Button, EndRun, RemoveButtons, SendText, StartRun, StopPoll
+from app.engine.action import (
+    Action,
+    AnswerPress,
+    Button,
+    CancelTimers,
+    EndRun,
+    RemoveButtons,
+    ReopenRun,
+    SendText,
+    StartRun,
+    StartTimer,
+    StopPoll,
+)
 from app.engine.answer import PollElement, Reply, answer_input, answer_poll
 from app.engine.event import (
     ButtonPressed,
@@ -22,14 +36,18 @@ from app.engine.event import (
     PollAnswered,
     StartRequested,
     TextReceived,
+    TimeReached,
 )
 from app.engine.payload import parse_payload
 from app.engine.press import ChoicePress, RestartPress, ResumePress, parse_press
-from app.engine.row import user_row
+from app.engine.row import bot_row, user_row
 from app.engine.screen import Awaited, awaited
 from app.engine.state import Chat, Offer, Run
-from app.engine.walk import Walk, advance, restart_button, show_again, walk
+from app.engine.walk import Walk, advance, go_to, lose, pause, restart_button, show_again, walk
 from app.texts import Texts
+
+UNAVAILABLE_WAIT = timedelta(minutes=1)
+"""How much later a timer is tried again whose course cannot be loaded now."""
 
 
 class Step(NamedTuple):
@@ -55,6 +73,8 @@ def step(courses: Courses, chat: Chat, event: Event, texts: Texts) -> Step:
             return _button_pressed(scene, event)
         case PollAnswered():
             return _poll_answered(scene, event)
+        case TimeReached():
+            return _time_reached(scene, event)
         case _:
             assert_never(event)
 
@@ -118,7 +138,7 @@ def _decline(entry: Entry, texts: Texts) -> SendText:
 
 def _has_progress(run: Run, fresh: Run) -> bool:
     """Tell whether an unfinished run has got further than the one that a start would begin."""
-    return not run.is_ended and (bool(run.scores) or run.element_id != fresh.element_id)
+    return not run.is_ended and (bool(run.scores) or run.is_waiting or run.element_id != fresh.element_id)
 
 
 def _offer(run: Run, texts: Texts) -> SendText:
@@ -128,10 +148,17 @@ def _offer(run: Run, texts: Texts) -> SendText:
 
 def _begin(scene: _Scene, course: Course, wanted: Offer, run_id: int) -> Step:
     superseded = scene.chat.runs.get(wanted.course_id)
-    ended = () if superseded is None or superseded.is_ended else (EndRun(superseded.run_id),)
+    ended = () if superseded is None else tuple(_supersede(superseded))
     started = StartRun(run_id, wanted.course_id, wanted.utm_source, wanted.utm_campaign)
     run = Run(run_id, wanted.course_id, element_id="", step=0, body={})
     return scene.go((*ended, started), walk(course, run, scene.courses.start_of(wanted.course_id), scene.texts))
+
+
+def _supersede(run: Run) -> Iterator[Action]:
+    if run.is_waiting:
+        yield CancelTimers(run.run_id)
+    if not run.is_ended:
+        yield EndRun(run.run_id)
 
 
 # --- pressing -------------------------------------------------------------------------------------------------------
@@ -156,28 +183,30 @@ def _choice_pressed(scene: _Scene, event: ButtonPressed, press: ChoicePress) -> 
     run = scene.run
     if run is None or (run.run_id, run.step) != (press.run_id, press.step):
         return _refuse(scene, event)
-    choice = _choice(scene.element(run), press.index)
-    return _choose(scene, event, run, choice) if choice is not None else _refuse(scene, event)
+    element = scene.element(run)
+    if not isinstance(element, Message | Jump | Test | Revision) or press.index >= len(element.choices):
+        return _refuse(scene, event)
+    return _choose(scene, event, run, element.choices[press.index], element.parse_mode)
 
 
-def _choice(element: AnyElement | None, index: int) -> Choice | None:
-    if isinstance(element, Message | Jump) and index < len(element.choices):
-        return element.choices[index]
-    return None
-
-
-def _choose(scene: _Scene, event: ButtonPressed, run: Run, choice: Choice) -> Step:
+def _choose(scene: _Scene, event: ButtonPressed, run: Run, choice: Choice, parse_mode: ParseMode) -> Step:
     course, texts = scene.courses.get(run.course_id), scene.texts
     if course is None:
         return _explain(scene, event, texts.course_unavailable)
-    if choice.goto is None:
-        if choice.wait is not None:
-            return scene.stay(AnswerPress(event.callback_id, texts.not_supported_yet))
-        return scene.go(_pressed(event, run, choice.text), advance(scene.courses, run, texts))
-    target = course.elements.get(choice.goto)
-    if target is None:
-        return _explain(scene, event, texts.target_missing)
-    return scene.go(_pressed(event, run, choice.text), walk(course, run, target, texts))
+    pressed = _pressed(event, run, choice.text)
+    if choice.goto is not None:
+        target = course.elements.get(choice.goto)
+        if target is None:
+            return _explain(scene, event, texts.target_missing)
+        return scene.go(pressed, go_to(course, run, target, texts))
+    if choice.wait is not None:
+        return scene.go((*pressed, *_wait_text(run, choice, parse_mode)), pause(course, run, choice.wait, texts))
+    return scene.go(pressed, advance(scene.courses, run, texts))
+
+
+def _wait_text(run: Run, choice: Choice, parse_mode: ParseMode) -> tuple[Action, ...]:
+    text = choice.wait_text
+    return (SendText(text, parse_mode), bot_row(run, text)) if text else ()
 
 
 def _resume_pressed(scene: _Scene, event: ButtonPressed, press: ResumePress) -> Step:
@@ -273,6 +302,8 @@ def _hint(scene: _Scene) -> SendText:
         return SendText(texts.course_finished, buttons=(restart_button(run, texts),))
     element = scene.element(run)
     awaits = awaited(element) if element is not None else Awaited.NOTHING
+    if run.is_waiting:
+        return SendText(texts.wait_please)
     match awaits:
         case Awaited.PRESS:
             return SendText(texts.press_button)
@@ -282,7 +313,26 @@ def _hint(scene: _Scene) -> SendText:
             return SendText(texts.vote_first)
         case Awaited.VERSION:
             return SendText(texts.not_supported_yet)
-        case Awaited.NOTHING | Awaited.START:
+        case Awaited.NOTHING | Awaited.TIME | Awaited.START:
             return _offer(run, texts)
         case _:
             assert_never(awaits)
+
+
+# --- waiting --------------------------------------------------------------------------------------------------------
+
+
+def _time_reached(scene: _Scene, event: TimeReached) -> Step:
+    """Go on where the timer leads, also from another course or after the end; a run that was superseded stays so."""
+    run = next((run for run in scene.chat.runs.values() if run.run_id == event.run_id), None)
+    if run is None:
+        return scene.stay()
+    course = scene.courses.get(run.course_id)
+    if course is None:
+        return scene.stay(StartTimer(run.run_id, run.course_id, event.element_id, UNAVAILABLE_WAIT))
+    reopened = (ReopenRun(run.run_id),) if run.is_ended else ()
+    awake = replace(run, is_ended=False, is_waiting=False)
+    if event.element_id is not None and event.element_id not in course.elements:
+        return scene.go(reopened, lose(awake, scene.texts))
+    target = course.elements[event.element_id] if event.element_id is not None else None
+    return scene.go(reopened, go_to(course, awake, target, scene.texts))

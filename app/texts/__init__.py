@@ -40,6 +40,7 @@ class Texts:
     vote_first: str
     text_please: str
     unknown_command: str
+    wait_please: str
     stale_button: str
     target_missing: str
     not_supported_yet: str

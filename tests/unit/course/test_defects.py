@@ -124,11 +124,14 @@ def test_d17_the_verdicts_of_multi_choice_are_optional() -> None:
         "question, text: hi, answers: [x, y]",
         "multi_choice, text: hi, answers: [x, {text: y, correct: yes}]",
         "jump, text: hi, options: [x]",
+        "test, text: hi, prefix: b, score: {100: x}",
+        "revision, text: hi, prefix: b, no_mistakes: x",
+        "delay, wait: 1m, goto: b",
         "end",
     ],
 )
 def test_d35_parse_mode_is_read_everywhere(fields: str, value: str, expected: ParseMode) -> None:
-    course, problems = load(f"a: {{type: {fields}, parse_mode: {value}}}")
+    course, problems = load(f"a: {{type: {fields}, parse_mode: {value}}}\nb: {{type: input, text: hi}}")
     element = course.elements["a"]
     assert not isinstance(element, Section | Unsupported)
     assert (element.parse_mode, problems) == (expected, [])
@@ -190,7 +193,8 @@ def test_d46_the_spellings_of_the_visual_editor_are_accepted() -> None:
     course, problems = load("""
         s: {type: section, title: One}
         a: {type: dialog, text: hi, prompt: x, max_messages: 150, parse_mode: HTML!}
-        b: {type: test, text: hi, prefix: a, score: {"20": x, "65": y, "100": z}}
+        b: {type: test, text: hi, prefix: q, score: {"20": x, "65": y, "100": z}}
+        q: {type: input, text: hi, correct_answer: hi}
     """)
-    assert [problem.split(": ")[2] for problem in problems] == ["a/type", "b/type"]
+    assert [problem.split(": ")[2] for problem in problems] == ["a/type"]
     assert course.elements["b"].body["score"] == {"20": "x", "65": "y", "100": "z"}

@@ -1,5 +1,6 @@
 """Every element type, from text to value."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from textwrap import dedent
@@ -10,6 +11,7 @@ from app.course.element import (
     AnyElement,
     Audio,
     Choice,
+    Delay,
     End,
     Input,
     InputType,
@@ -20,9 +22,12 @@ from app.course.element import (
     ParseMode,
     Question,
     Quiz,
+    Revision,
     Section,
     Unsupported,
+    Verdict,
 )
+from app.course.element import Test as Result
 from app.course.grammar import TYPES, element_of
 from app.course.loader import load_course
 
@@ -40,7 +45,7 @@ def one(text: str) -> tuple[AnyElement | None, list[str]]:
     return elements.get("x"), problems
 
 
-Y = "y: {type: end}\n"
+Y = "y: {type: end}\nq: {type: input, text: hi, correct_answer: hi}\n"
 
 ELEMENTS: list[tuple[str, AnyElement]] = [
     ("{type: message, text: hi}", Message("x", {}, text="hi")),
@@ -112,6 +117,47 @@ ELEMENTS: list[tuple[str, AnyElement]] = [
         "{type: jump, text: hi, options: [{text: a, goto: y}, {text: b}]}",
         Jump("x", {}, text="hi", choices=(Choice("a", "y"), Choice("b"))),
     ),
+    (
+        "{type: jump, text: hi, options: [{text: a, wait: '1h:30m', wait_text: later}]}",
+        Jump("x", {}, text="hi", choices=(Choice("a", wait=timedelta(minutes=90), wait_text="later"),)),
+    ),
+    (
+        "{type: test, text: hi, prefix: q, score: {9: a, 100: b}, button: ' ok ', parse_mode: HTML}",
+        Result(
+            "x",
+            {},
+            text="hi",
+            prefix="q",
+            verdicts=(Verdict(9, "a"), Verdict(100, "b")),
+            choices=(Choice("ok"),),
+            parse_mode=ParseMode.HTML,
+        ),
+    ),
+    (
+        "{type: revision, text: hi, prefix: q, no_mistakes: none, button: ok, parse_mode: HTML}",
+        Revision(
+            "x",
+            {},
+            text="hi",
+            prefix="q",
+            no_mistakes="none",
+            choices=(Choice("ok"),),
+            parse_mode=ParseMode.HTML,
+        ),
+    ),
+    ("{type: delay, wait: 1d12h, goto: y}", Delay("x", {}, wait=timedelta(hours=36), goto="y")),
+    (
+        "{type: delay, text: hi, wait: 30s, goto: y, parse_mode: HTML, link_preview: no}",
+        Delay(
+            "x",
+            {},
+            wait=timedelta(seconds=30),
+            goto="y",
+            text="hi",
+            parse_mode=ParseMode.HTML,
+            link_preview=False,
+        ),
+    ),
     ("{type: end}", End("x", {})),
     (
         "{type: end, text: bye, parse_mode: HTML, link_preview: no}",
@@ -179,7 +225,7 @@ def test_ids_that_are_no_texts_are_read_as_they_are_written() -> None:
     assert (list(elements), problems) == (["1", "on"], [])
 
 
-@pytest.mark.parametrize("name", ["dialog", "miniapp", "test", "revision"])
+@pytest.mark.parametrize("name", ["dialog", "miniapp"])
 def test_a_type_that_comes_later_is_one_warning(name: str) -> None:
     fields = "".join(f", {key}: x" for key in TYPES[name].keys if key != "type")
     element, problems = one(f"{{type: {name}{fields}}}")
@@ -189,18 +235,68 @@ def test_a_type_that_comes_later_is_one_warning(name: str) -> None:
     assert element.type == name
 
 
-def test_a_delay_is_not_supported_yet() -> None:
-    element, problems = one("{type: delay, text: soon, wait: 30s, goto: y}")
-    assert isinstance(element, Unsupported)
-    assert len(problems) == 1
-    assert "'delay' is not supported yet" in problems[0]
+TEST_PROBLEMS = [
+    (
+        "{type: test, text: hi, prefix: q, button: ok}",
+        "warning: x: 'score' is missing, no verdict is shown; add for example 'score: {100: Well done!}'",
+    ),
+    (
+        "{type: test, text: hi, prefix: q, score: hi}",
+        "error: x/score: must be a mapping of numbers to texts; write for example '{20: Good, 100: Hm}'",
+    ),
+    (
+        "{type: test, text: hi, prefix: q, score: {100: a, ten: b}}",
+        "error: x/score/ten: 'ten' is not a number; write a rate of mistakes in percent, from 0 to 100",
+    ),
+    (
+        "{type: test, text: hi, prefix: q, score: {0: a, 50: b}}",
+        "warning: x/score: ends at 50, its verdict also serves for more mistakes; add a verdict for 100",
+    ),
+    (
+        "{type: test, text: hi, prefix: Q, score: {100: a}}",
+        "warning: x/prefix: no quiz, input or multi_choice has an id that begins with 'Q'; "
+        "use the beginning of their ids",
+    ),
+    (
+        "{type: test, text: hi, prefix: q, score: {100: 'a*b'}}",
+        "warning: x/score/100: Telegram can't parse entities: Can't find end of the entity "
+        r"starting at byte offset 1; it is sent as plain text; write \_ or \* for a sign that is no markup",
+    ),
+    (
+        "{type: test, prefix: q, score: {100: a}}",
+        "error: x: 'text' is missing or empty; add 'text: ...'",
+    ),
+    (
+        "{type: test, text: hi, score: {100: a}}",
+        "error: x: 'prefix' is missing or empty; add 'prefix: ...'",
+    ),
+    (
+        "{type: revision, text: hi, prefix: q}",
+        "error: x: 'no_mistakes' is missing or empty; add 'no_mistakes: ...'",
+    ),
+    (
+        "{type: revision, text: hi, prefix: x, no_mistakes: ok}",
+        "warning: x/prefix: no quiz, input or multi_choice has an id that begins with 'x'; "
+        "use the beginning of their ids",
+    ),
+    (
+        "{type: delay, text: hi, wait: soon, goto: y}",
+        "error: x/wait: 'soon' is not an interval; write for example 30s, 1h:30m or 1d12h",
+    ),
+]
 
 
-def test_a_wait_of_an_option_is_not_supported_yet() -> None:
-    element, problems = one("{type: jump, text: hi, options: [{text: a, wait: '1h:30m', wait_text: later}]}")
-    assert problems == ["warning: scripts/a.yml:2:46: x/options/1/wait: not supported yet"]
-    assert isinstance(element, Jump)
-    assert element.choices == (Choice("a", wait=timedelta(minutes=90), wait_text="later"),)
+@pytest.mark.parametrize(("text", "problem"), TEST_PROBLEMS)
+def test_problems_of_tests_revisions_and_delays(text: str, problem: str) -> None:
+    _, problems = one(text)
+    assert [re.sub(r"scripts/a.yml:\d+:\d+: ", "", found) for found in problems] == [problem]
+
+
+def test_d33_thresholds_are_numbers_whatever_their_spelling() -> None:
+    element, problems = one('{type: test, text: hi, prefix: "", score: {"100": c, 9: a, "20": b, 20.5: d}}')
+    assert isinstance(element, Result)
+    assert element.verdicts == (Verdict(9, "a"), Verdict(20, "b"), Verdict(20.5, "d"), Verdict(100, "c"))
+    assert [problem.split(": ")[2] for problem in problems] == ["x/prefix"]
 
 
 PROBLEMS = [

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from itertools import chain, repeat
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -9,9 +10,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from app.course.course import Course, Courses, Entry
-from app.course.element import AnyElement, Jump, Message, MultiChoice, Question, Quiz
+from app.course.element import AnyElement, Delay, Jump, Message, MultiChoice, Question, Quiz, Revision
+from app.course.element import Test as Result
 from app.course.grammar import element_of
-from app.engine.action import Action, AnswerPress, EndRun, RecordRow, SendPoll, SendText, StartRun
+from app.engine.action import (
+    Action,
+    AnswerPress,
+    CancelTimers,
+    EndRun,
+    RecordRow,
+    ReopenRun,
+    SendPoll,
+    SendText,
+    StartRun,
+    StartTimer,
+)
 from app.engine.event import (
     ButtonPressed,
     CommandReceived,
@@ -22,6 +35,7 @@ from app.engine.event import (
     PollRef,
     StartRequested,
     TextReceived,
+    TimeReached,
 )
 from app.engine.press import ChoicePress, needs_run_id, parse_press
 from app.engine.screen import Awaited, awaited
@@ -34,6 +48,7 @@ STALE = (AnswerPress("cb", TEXTS.stale_button),)
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 ANNA = Learner(7)
 IDS = [f"E_{number}" for number in range(6)]
+PREFIXES = st.sampled_from(["E_", "E_1", "X"])
 WORDS = st.sampled_from(["да", "a_b*", "x" * 301, "[1](2", "12"])
 
 
@@ -42,7 +57,8 @@ WORDS = st.sampled_from(["да", "a_b*", "x" * 301, "[1](2", "12"])
 
 def choices(targets: list[str]) -> st.SearchStrategy[list[dict[str, str]]]:
     goto = st.builds(dict, text=WORDS, goto=st.sampled_from(targets)) if targets else st.nothing()
-    return st.lists(st.builds(dict, text=WORDS) | goto, min_size=1, max_size=3)
+    wait = st.builds(dict, text=WORDS, wait=st.just("1d"), wait_text=WORDS)
+    return st.lists(st.builds(dict, text=WORDS) | goto | wait, min_size=1, max_size=3)
 
 
 ANSWERS = st.lists(
@@ -71,7 +87,11 @@ def bodies(targets: list[str]) -> st.SearchStrategy[dict[str, Any]]:
         "multi_choice": {"answers": ANSWERS, "optional": VERDICTS},
         "jump": {"options": choices(targets)},
         "section": {"title": WORDS},
+        "test": {"prefix": PREFIXES, "score": st.just({"20": "a", "100": "b"}), "optional": {"button": WORDS}},
+        "revision": {"prefix": PREFIXES, "no_mistakes": WORDS, "optional": {"button": WORDS}},
     }
+    if targets:
+        kinds["delay"] = {"wait": st.just("1d"), "goto": st.sampled_from(targets)}
     return st.one_of(
         st.fixed_dictionaries(
             {"type": st.just(kind), "text": WORDS, **{key: of for key, of in fields.items() if key != "optional"}},
@@ -126,13 +146,15 @@ OPTION_IDS = st.sampled_from([(0,), (1,), (0, 1), (3,), (1, 9), ()])
 
 def expected_event(element: AnyElement, run_id: int, step: int, pick: int) -> Event:
     match element:
-        case Message() | Jump() if element.choices:
+        case Message() | Jump() | Result() | Revision() if element.choices:
             data = ChoicePress(run_id, step, pick % len(element.choices)).data
             return ButtonPressed(ANNA, AT, "cb", data, 1)
         case Quiz() | Question() | MultiChoice():
             return PollAnswered(
                 ANNA, AT, "poll", (pick % len(element.options),), PollRef(run_id, step, 1), is_bound=True
             )
+        case Delay():
+            return TimeReached(ANNA, AT, run_id, element.goto)
         case _:
             return TextReceived(ANNA, AT, "да")
 
@@ -148,6 +170,7 @@ class Learning(RuleBasedStateMachine):
         self.courses, self.chat = courses, Chat()
         self.runs: set[int] = set()
         self.open_runs: set[int] = set()
+        self.timers: dict[int, str | None] = {}
         self.buttons: list[str] = []
         self.polls: list[SendPoll] = []
 
@@ -190,11 +213,19 @@ class Learning(RuleBasedStateMachine):
     def votes_in_an_unknown_poll(self, option_ids: tuple[int, ...], is_bound: bool) -> None:
         self.happens(PollAnswered(ANNA, AT, "poll", option_ids, is_bound=is_bound))
 
+    @precondition(lambda self: self.timers)
+    @rule(data=st.data())
+    def waits(self, data: st.DataObject) -> None:
+        run_id = data.draw(st.sampled_from(sorted(self.timers)))
+        self.happens(TimeReached(ANNA, AT, run_id, self.timers.pop(run_id)))
+
     @precondition(lambda self: self.chat.run is not None)
     @rule(pick=st.integers(0, 11))
     def does_what_is_asked(self, pick: int) -> None:
         run = self.chat.run
         element = element_of(run.element_id, run.body)
+        if run.is_waiting or isinstance(element, Delay):
+            return
         self.happens(expected_event(element, run.run_id, run.step, pick))
 
     @invariant()
@@ -237,8 +268,16 @@ class Learning(RuleBasedStateMachine):
                     self.open_runs.remove(action.run_id)
                 case RecordRow():
                     assert action.run_id in self.runs
+                case ReopenRun():
+                    self.open_runs.add(action.run_id)
+                case StartTimer():
+                    assert action.run_id not in self.timers
+                    self.timers[action.run_id] = action.element_id
+                case CancelTimers():
+                    del self.timers[action.run_id]
                 case _:
                     pass
+        assert set(self.timers) == {run.run_id for run in after.chat.runs.values() if run.is_waiting}
         assert self.open_runs == {run.run_id for run in after.chat.runs.values() if not run.is_ended}
 
     def see(self, actions: tuple[Action, ...]) -> None:
@@ -252,7 +291,7 @@ class Learning(RuleBasedStateMachine):
 def assert_presses_are_answered(event: Event, actions: tuple[Action, ...]) -> None:
     answers = [action for action in actions if isinstance(action, AnswerPress)]
     assert len(answers) == isinstance(event, ButtonPressed)
-    assert actions or isinstance(event, PollAnswered)
+    assert actions or isinstance(event, PollAnswered | TimeReached)
 
 
 def assert_steps_increase(before: Chat, after: Step) -> None:
@@ -275,13 +314,17 @@ TestLearning.settings = settings(max_examples=60, stateful_step_count=40, deadli
 def test_a_learner_who_does_what_is_asked_finishes(course: Course, picks: list[int]) -> None:
     courses = listed({"default": course})
     chat = step(courses, Chat(), StartRequested(ANNA, AT, "", 1), TEXTS).chat
-    for pick in picks:
+    for pick in chain(picks, repeat(0)):
         run = chat.run
         assert run is not None
         if run.is_ended:
             break
         element = course.elements[run.element_id]
         assert awaited(element) is not Awaited.NOTHING
-        chat = step(courses, chat, expected_event(element, run.run_id, run.step, pick), TEXTS).chat
+        event = expected_event(element, run.run_id, run.step, pick)
+        if run.is_waiting and not isinstance(element, Delay):
+            following = course.after(element.id)
+            event = TimeReached(ANNA, AT, run.run_id, following.id if following else None)
+        chat = step(courses, chat, event, TEXTS).chat
     assert chat.run is not None
     assert chat.run.is_ended

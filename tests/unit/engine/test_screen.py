@@ -6,6 +6,7 @@ from app.course.element import (
     AnyElement,
     Audio,
     Choice,
+    Delay,
     End,
     Input,
     Jump,
@@ -15,9 +16,11 @@ from app.course.element import (
     ParseMode,
     Question,
     Quiz,
+    Revision,
     Section,
     Unsupported,
 )
+from app.course.element import Test as Result
 from app.engine.action import Action, Button, MediaKind, RecordRow, Role, SendMedia, SendPoll, SendText
 from app.engine.screen import Awaited, awaited, show
 from app.engine.state import Run
@@ -243,6 +246,11 @@ def test_other_elements(element: AnyElement, expected: list[Action]) -> None:
         (MultiChoice("E", {}), Awaited.VOTE),
         (Jump("E", {}, choices=(GO,)), Awaited.PRESS),
         (Jump("E", {}), Awaited.NOTHING),
+        (Result("E", {}, choices=(GO,)), Awaited.PRESS),
+        (Result("E", {}), Awaited.NOTHING),
+        (Revision("E", {}, choices=(GO,)), Awaited.PRESS),
+        (Revision("E", {}), Awaited.NOTHING),
+        (Delay("E", {}), Awaited.TIME),
         (End("E", {}), Awaited.START),
         (Section("E", {}), Awaited.NOTHING),
         (Unsupported("E", {}, type="dialog"), Awaited.VERSION),

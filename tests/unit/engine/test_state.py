@@ -4,14 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.engine.state import Chat, Offer, Run, Score, StateVersionError, from_json, to_json
+from app.engine.state import Chain, Chat, Offer, Run, Score, StateVersionError, from_json, to_json
 
 NAMES = st.text(max_size=5)
 UTM = st.none() | NAMES
 BODIES = st.dictionaries(
     NAMES, st.none() | st.booleans() | st.integers() | NAMES | st.lists(NAMES, max_size=2), max_size=3
 )
-SCORES = st.builds(Score, st.sampled_from([0.0, 0.5, 1.0]), st.just(1.0))
+SCORES = st.builds(Score, st.sampled_from([0.0, 0.5, 1.0]), st.just(1.0), st.integers(1, 3))
+CHAINS = st.none() | st.builds(Chain, NAMES, st.lists(NAMES, max_size=3).map(tuple))
 
 
 @st.composite
@@ -26,6 +27,8 @@ def chats(draw: st.DrawFn) -> Chat:
             body=draw(BODIES),
             is_ended=draw(st.booleans()),
             scores=draw(st.dictionaries(NAMES, SCORES, max_size=3)),
+            is_waiting=draw(st.booleans()),
+            chain=draw(CHAINS),
         )
         for name in names
     }
@@ -39,8 +42,17 @@ def test_a_stored_chat_is_read_back(chat: Chat) -> None:
 
 CHAT = Chat(
     runs={
-        "spring": Run(12, "spring", "Ex1_2", 3, {"type": "quiz", "text": "?"}, scores={"Ex1_1": Score(0.5, 1)}),
+        "spring": Run(
+            run_id=12,
+            course_id="spring",
+            element_id="Ex1_2",
+            step=3,
+            body={"type": "quiz", "text": "?"},
+            scores={"Ex1_1": Score(0.5, 1), "Ex1_2": Score(0, 1, attempt=2)},
+            chain=Chain("Again", ("Ex1_3",)),
+        ),
         "default": Run(9, "default", "End", 1, {"type": "end"}, is_ended=True),
+        "autumn": Run(10, "autumn", "Night", 2, {"type": "delay"}, is_waiting=True),
     },
     course_id="spring",
     offer=Offer("default", "tg"),
@@ -53,9 +65,11 @@ STORED = {
             "element": "Ex1_2",
             "step": 3,
             "body": {"type": "quiz", "text": "?"},
-            "scores": {"Ex1_1": [0.5, 1]},
+            "scores": {"Ex1_1": [0.5, 1], "Ex1_2": [0, 1, 2]},
+            "chain": ["Again", "Ex1_3"],
         },
         "default": {"id": 9, "element": "End", "step": 1, "body": {"type": "end"}, "ended": True},
+        "autumn": {"id": 10, "element": "Night", "step": 2, "body": {"type": "delay"}, "waiting": True},
     },
     "course": "spring",
     "offer": ["default", "tg", None],

@@ -412,7 +412,7 @@ def test_vote_is_scored_and_closes_the_poll() -> None:
 def test_scores_keep_the_latest_attempt() -> None:
     run = standing(QUIZ, scores={"Quiz": Score(1, 1), "Other": Score(0.5, 1)})
     after = step(courses_of(QUIZ, NAME), chat_with(run), vote(0), TEXTS)
-    assert after.chat.run == standing(NAME, 4, scores={"Quiz": Score(0, 1), "Other": Score(0.5, 1)})
+    assert after.chat.run == standing(NAME, 4, scores={"Quiz": Score(0, 1, attempt=2), "Other": Score(0.5, 1)})
 
 
 def test_vote_in_a_poll_that_is_not_known_yet() -> None:
@@ -585,14 +585,6 @@ def test_d12_missing_target_keeps_the_button() -> None:
     chat = chat_with(standing(where))
     assert step(courses_of(A, where), chat, press("c:12:3:0"), TEXTS) == Step(
         chat, (ANSWERED, SendText(TEXTS.target_missing))
-    )
-
-
-def test_d36_choice_that_waits_is_not_taken_for_another() -> None:
-    where = jump("Where", Choice("Later", wait=timedelta(hours=1), wait_text="See you"), Choice("Now"))
-    chat = chat_with(standing(where))
-    assert step(courses_of(where, A), chat, press("c:12:3:0"), TEXTS) == Step(
-        chat, (AnswerPress("cb", TEXTS.not_supported_yet),)
     )
 
 
