@@ -42,7 +42,9 @@ CREATE TABLE waiting_element (
     is_waiting boolean,
     element_id text,
     course_id text,
-    botname text
+    botname text,
+    run_id integer,
+    due_at timestamptz
 );
 
 CREATE TABLE course (
@@ -92,6 +94,20 @@ CREATE INDEX conversation_of_run ON conversation (run_id);
 CREATE INDEX course_element_of_course ON course_element (bot_name, course_id);
 CREATE INDEX courseparticipants_of_course ON courseparticipants (course_id, username);
 CREATE INDEX bannedparticipants_of_chat ON bannedparticipants (botname, chat_id, excluded);
+CREATE INDEX waiting_element_due ON waiting_element (botname, due_at) WHERE is_waiting;
+CREATE INDEX waiting_element_of_run ON waiting_element (run_id) WHERE is_waiting;
+
+-- Whoever writes a timer, by hand too, wakes the host that runs the bot.
+CREATE FUNCTION announce_timer() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('flotilla_timer', NEW.botname);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER announce_timer AFTER INSERT OR UPDATE ON waiting_element
+    FOR EACH ROW WHEN (NEW.is_waiting AND NEW.due_at IS NOT NULL)
+    EXECUTE FUNCTION announce_timer();
 
 -- One person with one bot. Its row is the lock of the chat.
 CREATE TABLE chat (

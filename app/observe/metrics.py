@@ -12,4 +12,5 @@ UNKNOWN_SENDS = Counter(
 RESENT = Counter(
     "flotilla_resent_messages", "Messages of an earlier process sent at a start: they may appear twice", ["bot"]
 )
+TIMERS = Counter("flotilla_timers", "Due timers by outcome: delivered, postponed", ["bot", "outcome"])
 DEAD_UPDATES = Counter("flotilla_dead_updates", "Updates set aside because their turn fails", ["bot"])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
@@ -15,17 +15,20 @@ from app.observe.logs import get_log
 from app.runtime.library import Library
 from app.runtime.outbox import Outbox
 from app.runtime.settler import when_available
-from app.runtime.turn import Result, Rules, apply
+from app.runtime.timers import Timers
+from app.runtime.turn import Result, Rules, apply, deliver
 from app.store.errors import StoreUnavailable
 from app.store.lock import BotLocks
 from app.store.store import Store
 from app.telegram.api import BotApi, TelegramSession, backoff
-from app.telegram.decode import Update
 from app.telegram.error import FloodWait, TelegramError, TokenRefused
 from app.telegram.poller import Poller
 from app.texts import texts_for
 
 T = TypeVar("T")
+
+Turn = Callable[[Store, Rules, Sequence[T]], Awaitable[Result]]
+"""Applies a batch of a bot's events in one transaction."""
 
 STANDBY_SECONDS = 1.0
 """How often a standby tries to take over."""
@@ -72,6 +75,7 @@ class Bot:
         self._stop = asyncio.Event()
         self._poller: Poller | None = None
         self._outbox: Outbox | None = None
+        self._turns = asyncio.Lock()
         self._last_poll = time.monotonic()
 
     @property
@@ -131,7 +135,11 @@ class Bot:
         """Take updates and send messages while this process holds the bot's lock."""
         lost = asyncio.create_task(self._services.locks.lost(self.botname))
         outbox = await self._new_outbox()
-        poller = Poller(self.settings.name, self._api, lambda updates: self._apply(outbox, updates), self._completed)
+        store = self._services.store
+        timers = Timers(self.botname, store, lambda due: self._turn(outbox, timers, deliver, due), self._stop)
+        poller = Poller(
+            self.settings.name, self._api, lambda updates: self._turn(outbox, timers, apply, updates), self._completed
+        )
 
         def give_way(_: object) -> None:
             self.state = State.STARTING
@@ -146,7 +154,8 @@ class Bot:
             self._completed()
             self.state = State.POLLING
             log.info("polling", bot=self.settings.name, courses=len(self.library.courses.courses))
-            await poller.run()
+            async with self._running(timers, poller):
+                await poller.run()
         finally:
             self._poller = None
             lost.remove_done_callback(give_way)
@@ -174,24 +183,39 @@ class Bot:
         await outbox.take_over()
         return True
 
-    async def _apply(self, outbox: Outbox, updates: list[Update]) -> None:
+    @asynccontextmanager
+    async def _running(self, timers: Timers, poller: Poller) -> AsyncIterator[None]:
+        """Deliver timers meanwhile, and finish the delivery under way at the end; their defect ends the poller too."""
+        self._services.locks.on_timer(self.botname, timers.wake)
+        running = asyncio.create_task(timers.run())
+        running.add_done_callback(lambda _: poller.stop())
+        try:
+            yield
+        finally:
+            timers.stop()
+            await running
+
+    async def _turn(self, outbox: Outbox, timers: Timers, turn: Turn[T], batch: Sequence[T]) -> None:
+        """Commit a turn and pass on what follows; one at a time, so that messages are queued as they were committed."""
         rules = Rules(self.botname, self.library.courses, self.settings.language, outbox.has_begun)
         attempts = 0
 
         async def attempt() -> Result:
             nonlocal attempts
             attempts += 1
-            return await apply(self._services.store, rules, updates)
+            return await turn(self._services.store, rules, batch)
 
-        result = await when_available(attempt, self._stop)
-        if (
-            attempts > 1 or result.seen
-        ):  # a failed attempt, or another host, may have committed without our hearing of it
-            await outbox.catch_up()
-        else:
-            outbox.put(result.messages)
+        async with self._turns:
+            result = await when_available(attempt, self._stop)
+            # A failed attempt, or another host, may have committed without our hearing of it.
+            if attempts > 1 or result.seen:
+                await outbox.catch_up()
+            else:
+                outbox.put(result.messages)
         for callback_id, text in result.notices:
             outbox.notify(callback_id, text)
+        if result.has_timers or attempts > 1:
+            timers.wake()
 
     def _completed(self) -> None:
         self._last_poll = time.monotonic()

@@ -6,24 +6,38 @@ import json
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from app.course.course import Courses
-from app.engine.action import AnswerPress, EndRun, RecordRow, StartRun
-from app.engine.event import ButtonPressed, Event, PollAnswered, PollRef, StartRequested
+from app.engine.action import AnswerPress, CancelTimers, EndRun, RecordRow, ReopenRun, StartRun, StartTimer
+from app.engine.event import ButtonPressed, Event, Learner, PollAnswered, PollRef, StartRequested, TimeReached
 from app.engine.payload import requested_course
 from app.engine.press import needs_run_id
 from app.engine.state import Chat, from_json, to_json
 from app.engine.step import Step, step
 from app.observe.logs import get_log
-from app.observe.metrics import DEAD_UPDATES, UPDATES
+from app.observe.metrics import DEAD_UPDATES, TIMERS, UPDATES
 from app.store.errors import StoreUnavailable
-from app.store.rows import ChatState, ConversationRow, DeadUpdate, Loaded, NewMessage, NewRun, OutboxMessage
+from app.store.rows import (
+    ChatState,
+    ConversationRow,
+    DeadUpdate,
+    Loaded,
+    NewMessage,
+    NewRun,
+    NewTimer,
+    OutboxMessage,
+    Timer,
+)
 from app.store.store import Store
 from app.store.turn import Turn
 from app.telegram.decode import Update
 from app.telegram.encode import encode
 from app.texts import Texts, texts_for
+
+POSTPONED_SECONDS = 60.0
+"""How much later a timer is tried again whose delivery failed."""
 
 log = get_log(__name__)
 
@@ -47,14 +61,24 @@ class Rules:
 
 @dataclass(slots=True)
 class Result:
-    """What is to be sent once the turn is committed: messages, and notices (callback id, text) that are not stored.
+    """What follows once the turn is committed.
 
-    ``seen`` counts the updates that an earlier turn had committed; its messages are in the outbox.
+    ``messages`` are stored and to be sent; ``notices`` (callback id, text) are not stored. ``seen`` counts the updates
+    and timers that an earlier turn had committed; its messages are in the outbox. ``has_timers`` says that timers were
+    started.
     """
 
     messages: list[OutboxMessage] = field(default_factory=list)
     notices: list[tuple[str, str]] = field(default_factory=list)
     seen: int = 0
+    has_timers: bool = False
+
+    def add(self, other: Result) -> None:
+        """Put what follows from another turn behind it."""
+        self.messages += other.messages
+        self.notices += other.notices
+        self.seen += other.seen
+        self.has_timers = self.has_timers or other.has_timers
 
 
 async def apply(store: Store, rules: Rules, updates: Sequence[Update]) -> Result:
@@ -72,11 +96,55 @@ async def apply(store: Store, rules: Rules, updates: Sequence[Update]) -> Result
         log.exception("turn failed, trying its updates one by one", bot=rules.botname, updates=len(updates))
     whole = Result()
     for update in updates:
-        result = await _apply_alone(store, rules, update)
-        whole.messages += result.messages
-        whole.notices += result.notices
-        whole.seen += result.seen
+        whole.add(await _apply_alone(store, rules, update))
     return whole
+
+
+async def deliver(store: Store, rules: Rules, timers: Sequence[Timer]) -> Result:
+    """Go on with the runs of these due timers in one transaction, and return when it is committed.
+
+    Claim and effect are one commit, so that each timer counts once. If the transaction fails, each timer gets one of
+    its own, and the one that fails again is tried again later. Raises ``StoreUnavailable``, as ``apply`` does.
+    """
+    try:
+        return await _timer_turn(store, rules, timers)
+    except StoreUnavailable:
+        raise
+    except Exception:
+        log.exception("timers failed, trying them one by one", bot=rules.botname, timers=len(timers))
+    whole = Result()
+    for timer in timers:
+        whole.add(await _deliver_alone(store, rules, timer))
+    return whole
+
+
+async def _deliver_alone(store: Store, rules: Rules, timer: Timer) -> Result:
+    try:
+        return await _timer_turn(store, rules, [timer])
+    except StoreUnavailable:
+        raise
+    except Exception:
+        log.exception("timer postponed", bot=rules.botname, timer=timer.timer_id, chat=timer.chat_id)
+        TIMERS.labels(rules.botname, "postponed").inc()
+        await store.postpone_timer(rules.botname, timer.timer_id, POSTPONED_SECONDS)
+        return Result()
+
+
+async def _timer_turn(store: Store, rules: Rules, timers: Sequence[Timer]) -> Result:
+    async with store.turn(rules.botname) as turn:
+        chat_ids = sorted({timer.chat_id for timer in timers})
+        loaded = await turn.load([], chat_ids)
+        claimed = await turn.claim_timers([timer.timer_id for timer in timers])
+        decision = _Decision()
+        for timer in timers:
+            if timer.timer_id in claimed:
+                learner = Learner(timer.chat_id, loaded.chats[timer.chat_id].username)
+                event = TimeReached(learner, datetime.now(UTC), timer.run_id, timer.element_id)
+                _decide_one(decision, rules, loaded, event)
+        result = await _save(turn, decision)
+    result.seen = len(timers) - len(claimed)
+    TIMERS.labels(rules.botname, "delivered").inc(len(claimed))
+    return result
 
 
 async def _apply_alone(store: Store, rules: Rules, update: Update) -> Result:
@@ -104,17 +172,25 @@ async def _turn(store: Store, rules: Rules, updates: Sequence[Update]) -> Result
     async with store.turn(rules.botname) as turn:
         loaded = await _load(turn, relevant)
         decision = await _decide(turn, rules, loaded, relevant)
-        messages = await turn.save(
-            chats=list(decision.chats.values()),
-            runs_started=decision.started,
-            runs_ended=decision.ended,
-            rows=decision.rows,
-            messages=decision.messages,
-        )
-    seen = sum(update.update_id not in loaded.fresh for update in relevant)
+        result = await _save(turn, decision)
+    result.seen = sum(update.update_id not in loaded.fresh for update in relevant)
     UPDATES.labels(rules.botname, "committed").inc(len(loaded.fresh))
-    UPDATES.labels(rules.botname, "seen").inc(seen)
-    return Result(messages, decision.notices, seen)
+    UPDATES.labels(rules.botname, "seen").inc(result.seen)
+    return result
+
+
+async def _save(turn: Turn, decision: _Decision) -> Result:
+    messages = await turn.save(
+        chats=list(decision.states.values()),
+        runs_started=decision.started,
+        runs_ended=[run_id for run_id, is_ended in decision.ended.items() if is_ended],
+        runs_reopened=[run_id for run_id, is_ended in decision.ended.items() if not is_ended],
+        timers_started=decision.timers,
+        timers_cancelled=decision.cancelled,
+        rows=decision.rows,
+        messages=decision.messages,
+    )
+    return Result(messages, decision.notices, has_timers=bool(decision.timers))
 
 
 async def _load(turn: Turn, updates: Sequence[Update]) -> Loaded:
@@ -129,11 +205,14 @@ async def _load(turn: Turn, updates: Sequence[Update]) -> Loaded:
 
 @dataclass(slots=True)
 class _Decision:
-    """What the engine decided for all chats of a turn."""
+    """What the engine decided for all chats of a turn; ``ended`` says of runs whether they are, or are not any more."""
 
-    chats: dict[int, ChatState] = field(default_factory=dict)
+    chats: dict[int, Chat] = field(default_factory=dict)
+    states: dict[int, ChatState] = field(default_factory=dict)
     started: list[NewRun] = field(default_factory=list)
-    ended: list[int] = field(default_factory=list)
+    ended: dict[int, bool] = field(default_factory=dict)
+    timers: list[NewTimer] = field(default_factory=list)
+    cancelled: list[int] = field(default_factory=list)
     rows: list[ConversationRow] = field(default_factory=list)
     messages: list[NewMessage] = field(default_factory=list)
     notices: list[tuple[str, str]] = field(default_factory=list)
@@ -141,7 +220,6 @@ class _Decision:
 
 async def _decide(turn: Turn, rules: Rules, loaded: Loaded, updates: Sequence[Update]) -> _Decision:
     decision = _Decision()
-    chats: dict[int, Chat] = {}
     run_ids = iter(loaded.run_ids)
     for update in updates:
         chat_id, event = update.chat_id, update.event
@@ -151,16 +229,27 @@ async def _decide(turn: Turn, rules: Rules, loaded: Loaded, updates: Sequence[Up
             if update.callback_id:
                 decision.notices.append((update.callback_id, ""))
             continue
-        chat = chats.get(chat_id) or _chat(loaded, chat_id)
+        chat = _chat(decision, loaded, chat_id)
         whole = await _complete(turn, rules, loaded, chat, event, next(run_ids) if needs_run_id(event) else 0)
-        decided: Step = step(rules.courses, chat, whole, rules.texts(event.learner.language_code))
-        chats[chat_id] = decided.chat
-        decision.chats[chat_id] = ChatState(chat_id, event.learner.username, to_json(decided.chat))
-        _collect(decision, rules, whole, decided)
+        _decide_one(decision, rules, loaded, whole)
     return decision
 
 
-def _chat(loaded: Loaded, chat_id: int) -> Chat:
+def _decide_one(decision: _Decision, rules: Rules, loaded: Loaded, event: Event) -> None:
+    learner = event.learner
+    chat = _chat(decision, loaded, learner.chat_id)
+    decided = step(rules.courses, chat, event, rules.texts(learner.language_code))
+    decision.chats[learner.chat_id] = decided.chat
+    decision.states[learner.chat_id] = ChatState(
+        learner.chat_id, learner.username, to_json(decided.chat), has_written=not isinstance(event, TimeReached)
+    )
+    _collect(decision, event, decided)
+
+
+def _chat(decision: _Decision, loaded: Loaded, chat_id: int) -> Chat:
+    """Return the chat as this turn has left it so far."""
+    if chat_id in decision.chats:
+        return decision.chats[chat_id]
     state = loaded.chats[chat_id].state
     return from_json(state) if state else Chat()
 
@@ -202,7 +291,7 @@ async def _bound(turn: Turn, rules: Rules, chat: Chat, event: PollAnswered, poll
     return replace(event, is_bound=not rules.has_begun(run.run_id, run.step))
 
 
-def _collect(decision: _Decision, rules: Rules, event: Event, decided: Step) -> None:
+def _collect(decision: _Decision, event: Event, decided: Step) -> None:
     learner = event.learner
     for action in decided.actions:
         match action:
@@ -220,7 +309,17 @@ def _collect(decision: _Decision, rules: Rules, event: Event, decided: Step) -> 
                     )
                 )
             case EndRun():
-                decision.ended.append(action.run_id)
+                decision.ended[action.run_id] = True
+            case ReopenRun():
+                decision.ended[action.run_id] = False
+            case StartTimer():
+                seconds = action.wait.total_seconds()
+                decision.timers.append(
+                    NewTimer(learner.chat_id, action.run_id, action.course_id, action.element_id, seconds)
+                )
+            case CancelTimers():
+                decision.timers = [timer for timer in decision.timers if timer.run_id != action.run_id]
+                decision.cancelled.append(action.run_id)
             case RecordRow():
                 decision.rows.append(_row(learner.chat_id, learner.username, action))
             case _:
@@ -238,7 +337,7 @@ def _row(chat_id: int, username: str | None, action: RecordRow) -> ConversationR
         element_id=action.element_id,
         element_type=action.element_type,
         role=action.role.value,
-        json=snapshot(action.body),
+        json=snapshot(action.body, action.attempt),
         report=action.report,
         score=action.score,
         maxscore=action.maxscore,
@@ -250,6 +349,7 @@ NO_USERNAME = "--empty--"
 """What ``conversation.username`` holds for learners without one, as the old program wrote it."""
 
 
-def snapshot(body: Mapping[str, Any] | None) -> str:
-    """Return the text of ``conversation.json``: the element as it stood when the row was written."""
-    return json.dumps({"element_data": body}, ensure_ascii=True, separators=(",", ":"))
+def snapshot(body: Mapping[str, Any] | None, attempt: int = 1) -> str:
+    """Return the text of ``conversation.json``: the element as it stood, and the number of a repeated attempt."""
+    counted = {"attempt": attempt} if attempt > 1 else {}
+    return json.dumps({"element_data": body, **counted}, ensure_ascii=True, separators=(",", ":"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, LiteralString
 
 import psycopg
@@ -19,6 +20,7 @@ PING_TIMEOUT = 8.0
 _ACQUIRE = "SELECT pg_try_advisory_lock(hashtextextended('flotilla:' || %(botname)s, 0))"
 _RELEASE = "SELECT pg_advisory_unlock(hashtextextended('flotilla:' || %(botname)s, 0))"
 _PING = "SELECT 1"
+_LISTEN = "LISTEN flotilla_timer"
 
 
 class BotLocks:
@@ -36,6 +38,7 @@ class BotLocks:
         self._lost = asyncio.Event()
         self._held: dict[str, asyncio.Event] = {}
         self._busy = asyncio.Lock()
+        self._wakers: dict[str, Callable[[], None]] = {}
 
     @property
     def held(self) -> frozenset[str]:
@@ -60,6 +63,10 @@ class BotLocks:
                 return
             del self._held[botname]
             await self._ask(_RELEASE, botname)
+
+    def on_timer(self, botname: str, wake: Callable[[], None]) -> None:
+        """Call ``wake`` when some process writes a timer of this bot, at the latest at the next ping."""
+        self._wakers[botname] = wake
 
     async def lost(self, botname: str) -> None:
         """Wait until the bot's lock is lost with its connection; returns at once if it is not held any more."""
@@ -86,10 +93,16 @@ class BotLocks:
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
         connection = await psycopg.AsyncConnection.connect(**self._parameters, autocommit=True)
         await connection.execute(SESSION)
+        connection.add_notify_handler(self._wake)
+        await connection.execute(_LISTEN)
         self._connection = connection
         self._lost = asyncio.Event()
         self._watch = asyncio.create_task(self._ping(connection), name="bot locks")
         return connection
+
+    def _wake(self, notify: psycopg.Notify) -> None:
+        if notify.payload in self._wakers:
+            self._wakers[notify.payload]()
 
     async def _ping(self, connection: psycopg.AsyncConnection[Any]) -> None:
         """Ask the server for a sign of life until there is none."""

@@ -17,6 +17,7 @@ class ChatRecord:
 
     state: Json | None = None
     is_blocked: bool = False
+    username: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,12 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class ChatState:
-    """The state of a chat after a turn; ``username`` without ``@``."""
+    """The state of a chat after a turn; ``username`` without ``@``. Who has written has not blocked the bot."""
 
     chat_id: int
     username: str | None
     state: Json = field(repr=False)
+    has_written: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,28 @@ class NewRun:
     course_id: str
     utm_source: str | None = None
     utm_campaign: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewTimer:
+    """A wait of a run, in seconds from the turn; ``element_id`` is where it leads, ``None`` past the course's last."""
+
+    chat_id: int
+    run_id: int
+    course_id: str
+    element_id: str | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """A wait that is not over, or not delivered; due in so many seconds, 0 when it is due."""
+
+    timer_id: int
+    chat_id: int
+    run_id: int
+    element_id: str | None
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ CREATE_CHATS = """
 """
 
 LOCK_CHATS = """
-    SELECT chat_id, state, is_blocked FROM chat
+    SELECT chat_id, state, is_blocked, username FROM chat
     WHERE botname = %(botname)s AND chat_id = ANY (%(chat_ids)s::bigint[])
     ORDER BY chat_id
     FOR UPDATE
@@ -50,8 +50,10 @@ BIND_PARTICIPANT = """
 """
 
 SAVE_CHATS = """
-    UPDATE chat SET username = new.username, state = new.state, is_blocked = false, updated_at = now()
-    FROM unnest(%(chat_id)s::bigint[], %(username)s::text[], %(state)s::jsonb[]) AS new (chat_id, username, state)
+    UPDATE chat SET username = new.username, state = new.state, updated_at = now(),
+        is_blocked = chat.is_blocked AND NOT new.has_written
+    FROM unnest(%(chat_id)s::bigint[], %(username)s::text[], %(state)s::jsonb[], %(has_written)s::boolean[])
+        AS new (chat_id, username, state, has_written)
     WHERE chat.botname = %(botname)s AND chat.chat_id = new.chat_id
 """
 
@@ -65,6 +67,51 @@ START_RUNS = """
 
 END_RUNS = """
     UPDATE run SET is_ended = true WHERE botname = %(botname)s AND run_id = ANY (%(run_ids)s::integer[])
+"""
+
+REOPEN_RUNS = """
+    UPDATE run SET is_ended = false WHERE botname = %(botname)s AND run_id = ANY (%(run_ids)s::integer[])
+"""
+
+# The old columns are kept up for reports; waiting_till_date is UTC. Seconds, because the length of a day depends on the
+# session's time zone.
+START_TIMERS = """
+    INSERT INTO waiting_element (
+        botname, chat_id, run_id, course_id, element_id, is_waiting, due_at, waiting_till_date
+    )
+    SELECT %(botname)s, chat_id, run_id, course_id, element_id, true, due_at, due_at AT TIME ZONE 'UTC'
+    FROM unnest(
+        %(chat_id)s::bigint[], %(run_id)s::integer[], %(course_id)s::text[], %(element_id)s::text[],
+        %(seconds)s::float8[]
+    ) AS new (chat_id, run_id, course_id, element_id, seconds),
+    LATERAL (SELECT now() + make_interval(secs => seconds) AS due_at) AS due
+"""
+
+CANCEL_TIMERS = """
+    UPDATE waiting_element SET is_waiting = false
+    WHERE botname = %(botname)s AND run_id = ANY (%(run_ids)s::integer[]) AND is_waiting
+"""
+
+NEXT_TIMERS = """
+    SELECT waiting_element_id AS timer_id, chat_id, run_id, element_id,
+        greatest(0, extract(epoch FROM due_at - now()))::float8 AS seconds
+    FROM waiting_element
+    WHERE botname = %(botname)s AND is_waiting AND due_at IS NOT NULL AND run_id IS NOT NULL
+    ORDER BY due_at, waiting_element_id LIMIT %(limit)s
+"""
+
+# Timers change under the lock of their chat only, so that a claim after it needs no lock of its own, and of two hosts
+# the second finds nothing left.
+CLAIM_TIMERS = """
+    UPDATE waiting_element SET is_waiting = false
+    WHERE botname = %(botname)s AND waiting_element_id = ANY (%(timer_ids)s::integer[])
+      AND is_waiting AND due_at <= now()
+    RETURNING waiting_element_id
+"""
+
+POSTPONE_TIMER = """
+    UPDATE waiting_element SET due_at = now() + make_interval(secs => %(seconds)s)
+    WHERE botname = %(botname)s AND waiting_element_id = %(timer_id)s AND is_waiting
 """
 
 # The old program wrote '--empty--' for people without a username, and reports count on it.

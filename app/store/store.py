@@ -16,7 +16,7 @@ from psycopg_pool import AsyncConnectionPool
 from app.store import statement
 from app.store.connection import SESSION, parameters_of, place_of
 from app.store.errors import StoreUnavailable, store_errors
-from app.store.rows import DeadUpdate, Json, MediaFile, NewMessage, OutboxMessage, SentPoll
+from app.store.rows import DeadUpdate, Json, MediaFile, NewMessage, OutboxMessage, SentPoll, Timer
 from app.store.schema import AppliedMigration, SchemaMismatch, require_known
 from app.store.turn import Turn, columns_of, with_ids
 
@@ -106,6 +106,16 @@ class Store:
             applied = await connection.execute(statement.APPLIED_MIGRATIONS)
             rows = await applied.fetchall()
         require_known([AppliedMigration(*row) for row in rows], self._place)
+
+    async def next_timers(self, botname: str, limit: int) -> list[Timer]:
+        """Return the bot's timers that are due, or will be first, in the order of their due times."""
+        async with self._connect() as connection, connection.cursor(row_factory=class_row(Timer)) as cursor:
+            await cursor.execute(statement.NEXT_TIMERS, {"botname": botname, "limit": limit})
+            return await cursor.fetchall()
+
+    async def postpone_timer(self, botname: str, timer_id: int, seconds: float) -> None:
+        """Make a timer due again so many seconds from now."""
+        await self._execute(statement.POSTPONE_TIMER, {"botname": botname, "timer_id": timer_id, "seconds": seconds})
 
     async def pending(self, botname: str) -> list[OutboxMessage]:
         """Return the bot's unsent messages in order, without those given up."""

@@ -11,7 +11,17 @@ from psycopg.types.json import Jsonb
 
 from app.engine.event import PollRef
 from app.store import statement
-from app.store.rows import ChatRecord, ChatState, ConversationRow, Loaded, NewestPoll, NewMessage, NewRun, OutboxMessage
+from app.store.rows import (
+    ChatRecord,
+    ChatState,
+    ConversationRow,
+    Loaded,
+    NewestPoll,
+    NewMessage,
+    NewRun,
+    NewTimer,
+    OutboxMessage,
+)
 
 
 class Turn:
@@ -49,6 +59,12 @@ class Turn:
             run_ids=tuple([run_id for (run_id,) in await new_ids.fetchall()]),
         )
 
+    async def claim_timers(self, timer_ids: Sequence[int]) -> frozenset[int]:
+        """Take those of these timers that are due and not taken; their chats must be locked (``load``)."""
+        parameters = {"botname": self._botname, "timer_ids": list(timer_ids)}
+        cursor = await self._connection.execute(statement.CLAIM_TIMERS, parameters)
+        return frozenset([timer_id for (timer_id,) in await cursor.fetchall()])
+
     async def newest_poll(self, chat_id: int, run_id: int) -> NewestPoll | None:
         """Return the run's newest poll that is known by now."""
         parameters = {"botname": self._botname, "chat_id": chat_id, "run_id": run_id}
@@ -71,12 +87,16 @@ class Turn:
         chats: Sequence[ChatState] = (),
         runs_started: Sequence[NewRun] = (),
         runs_ended: Sequence[int] = (),
+        runs_reopened: Sequence[int] = (),
+        timers_started: Sequence[NewTimer] = (),
+        timers_cancelled: Sequence[int] = (),
         rows: Sequence[ConversationRow] = (),
         messages: Sequence[NewMessage] = (),
     ) -> list[OutboxMessage]:
         """Write the effect of the turn and commit: one round trip. Returns the messages in order, with their ids.
 
-        The chats are marked as not blocked: their people have just written.
+        A run is in one of ``runs_ended`` and ``runs_reopened`` at most. ``timers_cancelled`` names runs; their timers
+        of earlier turns are cancelled.
         """
         execute = self._connection.execute
         scope = {"botname": self._botname}
@@ -87,6 +107,12 @@ class Turn:
                 await execute(statement.START_RUNS, scope | columns_of(runs_started))
             if runs_ended:
                 await execute(statement.END_RUNS, scope | {"run_ids": list(runs_ended)})
+            if runs_reopened:
+                await execute(statement.REOPEN_RUNS, scope | {"run_ids": list(runs_reopened)})
+            if timers_cancelled:
+                await execute(statement.CANCEL_TIMERS, scope | {"run_ids": list(timers_cancelled)})
+            if timers_started:
+                await execute(statement.START_TIMERS, scope | columns_of(timers_started))
             if rows:
                 await execute(statement.RECORD_ROWS, scope | columns_of(rows))
             added = await execute(statement.ADD_TO_OUTBOX, scope | columns_of(messages)) if messages else None

@@ -83,7 +83,10 @@ async def test_the_next_turn_finds_what_was_saved(store: Store) -> None:
         loaded = await turn.load([11, 12], [7], ["p1", "p2"])
 
     assert loaded == Loaded(
-        fresh=frozenset({12}), chats={7: ChatRecord(state)}, polls={"p1": PollRef(1, 2, 300)}, run_ids=()
+        fresh=frozenset({12}),
+        chats={7: ChatRecord(state, username="ann")},
+        polls={"p1": PollRef(1, 2, 300)},
+        run_ids=(),
     )
 
 
@@ -184,7 +187,7 @@ async def test_d1_two_bots_of_one_person_do_not_mix(store: Store) -> None:
     assert await store.pending("two") == []
     assert await store.pending("one") == [mine]
     async with store.turn("one") as turn:
-        assert (await turn.load([], [7])).chats == {7: ChatRecord({"bot": 1})}
+        assert (await turn.load([], [7])).chats == {7: ChatRecord({"bot": 1}, username="ann")}
         assert await turn.newest_poll(7, 500) == NewestPoll("p1", True, PollRef(500, 1, 300))
 
 
@@ -309,7 +312,7 @@ async def test_who_writes_again_is_not_blocked_any_more(store: Store) -> None:
         await turn.save(chats=[ChatState(7, "ann", {})])
 
     async with store.turn("bot") as turn:
-        assert (await turn.load([3], [7])).chats == {7: ChatRecord({}, is_blocked=False)}
+        assert (await turn.load([3], [7])).chats == {7: ChatRecord({}, is_blocked=False, username="ann")}
 
 
 async def test_the_newest_poll_of_a_run(store: Store) -> None:
