@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from app.config.document import Document, Place, read_document
 from app.config.fleet import Alerts, Bot, Defaults, Dialog, Fleet, FleetFile, Webhook
 from app.config.relations import relation_problems
 from app.config.rules import SANDBOX, Surroundings
+from app.config.settings import Mode
 from app.config.template import TemplateError, resolve
 from app.config.tokens import holds_token, shown
 from app.errors import InputError, Problem
@@ -119,12 +120,15 @@ def _validated(
         return FleetFile.model_validate(data, context=around), []
     except ValidationError as error:
         details = error.errors(include_url=False)
-        return None, [_problem(detail, document) for detail in details if not _is_echo(detail, document)]
+        meant = {_meant(detail["loc"]) for detail in details if detail["type"] == "extra_forbidden"}
+        return None, [_problem(detail, document) for detail in details if not _is_echo(detail, document, meant)]
 
 
-def _is_echo(detail: Any, document: Document) -> bool:
-    """Whether an error only follows from another one, which is reported anyway."""
+def _is_echo(detail: Any, document: Document, meant: Set[Place | None]) -> bool:
+    """Whether an error only follows from another one, which is reported anyway; ``meant`` are misspelt keys."""
     place: Place = detail["loc"]
+    if place in meant and place not in document.lines:
+        return True
     if detail["type"] == "default_factory_not_called" or (detail["type"] == "too_short" and detail["input"]):
         return True
     of_bot = place[0] == "bots" and len(place) > 2 and place[:3] not in document.lines
@@ -162,9 +166,18 @@ def _problem(detail: Any, document: Document) -> Problem:
 
 
 def _nearest_key(place: Place) -> str:
-    section = _SECTIONS.get(str(place[0]), FleetFile) if len(place) > 1 else FleetFile
-    near = get_close_matches(str(place[-1]), section.model_fields, 1)
-    return f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(section.model_fields)}"
+    meant = _meant(place)
+    return f"did you mean {meant[-1]!r}?" if meant else f"known keys: {', '.join(_section(place).model_fields)}"
+
+
+def _meant(place: Place) -> Place | None:
+    """Return the place that an unknown key was probably meant for."""
+    near = get_close_matches(str(place[-1]), _section(place).model_fields, 1)
+    return (*place[:-1], near[0]) if near else None
+
+
+def _section(place: Place) -> type[BaseModel]:
+    return _SECTIONS.get(str(place[0]), FleetFile) if len(place) > 1 else FleetFile
 
 
 def _document_problems(document: Document) -> Iterator[Problem]:
@@ -176,6 +189,9 @@ def _document_problems(document: Document) -> Iterator[Problem]:
 
 
 def _warnings(keys: FleetFile, document: Document, folder: Path) -> Iterator[Problem]:
+    for index, bot in enumerate(keys.bots):
+        if bot.mode is Mode.WEBHOOK:
+            yield document.warning(("bots", index, "mode"), "webhook is not supported yet", "the bot is polled instead")
     hook = keys.webhook
     if hook is None:
         return

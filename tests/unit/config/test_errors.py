@@ -349,3 +349,10 @@ def test_any_yaml_gives_a_fleet_or_an_input_error(checkout: Checkout, data: dict
     checkout.write("bots_config.yaml", yaml.safe_dump(data))
     with contextlib.suppress(InputError):
         assert load_fleet(Path("bots_config.yaml"), {}).bots
+
+
+def test_a_misspelt_key_is_one_error(checkout: Checkout) -> None:
+    (checkout.folder / "scripts" / "courses.yml").unlink()
+    assert checkout.errors("telegram: sandbox\nbots: [{name: a, foldr: test}]\n") == [
+        "2: bots/a/foldr: unknown key 'foldr'; did you mean 'folder'?"
+    ]
