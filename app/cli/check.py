@@ -66,7 +66,10 @@ def check(
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     format: Annotated[Format, typer.Option(help="How problems are written.")] = Format.TEXT,  # noqa: A002
 ) -> None:
-    """Check the config and every course; exits with 78 when there are errors."""
+    """Check the config and every course.
+
+    Exits with 78 when there are errors.
+    """
     if scripts is not None and config is None:
         findings = check_folder(scripts)
     else:

@@ -44,7 +44,10 @@ def generate(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; print what would change.")] = False,
 ) -> None:
-    """Write compose.yaml (or another target's file) from the config; needs no secrets."""
+    """Write compose.yaml from the config.
+
+    It needs no secrets: the file refers to them by their variables.
+    """
     file, text = _generated(target, config, scripts)
     path = output or config.parent / file
     difference = _difference(path, text)

@@ -83,7 +83,10 @@ def init(
         "bots_config.yaml"
     ),
 ) -> None:
-    """Write a starter config, an example course and .env with new secrets; what exists stays as it is."""
+    """Write a starter config, a course and .env.
+
+    The secrets in .env are new; what exists stays as it is.
+    """
     from app.config.schema import schema
 
     folder = config.parent

@@ -13,7 +13,10 @@ DATABASE_WAIT_SECONDS = 60.0
 def migrate(
     database_url: Annotated[str, typer.Option(envvar="DATABASE_URL", show_envvar=True, help="The database.")] = "",
 ) -> None:
-    """Bring the database to the schema of this version; waits for it, and does nothing when it is up to date."""
+    """Bring the database up to date.
+
+    Waits for it, and does nothing when it has the schema of this version already.
+    """
     import asyncio
 
     from app.errors import FlotillaError

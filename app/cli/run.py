@@ -17,7 +17,7 @@ SANDBOX_PORT = 8080
 
 
 def run(
-    bots: Annotated[list[str] | None, typer.Argument(metavar="[BOT]...", help="Names of bots; default: all.")] = None,
+    bots: Annotated[list[str] | None, typer.Argument(metavar="BOT", help="Names of bots; default: all.")] = None,
     config: Annotated[Path, typer.Option(help="The fleet's config.")] = Path("bots_config.yaml"),
     scripts: Annotated[Path | None, typer.Option(help="Folder of the courses; default: beside the config.")] = None,
     port: Annotated[

@@ -14,9 +14,9 @@ def sandbox(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8080,
 ) -> None:
-    """Serve a local Bot API and a chat page on which one can be a learner.
+    """Serve a local Bot API and a chat page.
 
-    Any well-formed token is a bot; it shows up when it is first used.
+    One can be a learner there. Any well-formed token is a bot; it shows up when it is first used.
     """
     from app.runtime.loop import run
 

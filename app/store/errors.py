@@ -56,9 +56,9 @@ def _translated(error: BaseException, place: str) -> StoreError:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return what the server said, or else the client, on one line without full stop."""
+    """Return what the server said, or else the first line of the client, which adds hints, without full stop."""
     said = error.diag.message_primary if isinstance(error, psycopg.Error) else None
-    return (said or " ".join(str(error).split())).rstrip(".")
+    return (said or (str(error).splitlines() or [""])[0].strip()).rstrip(".")
 
 
 def _is_too_big(error: BaseException) -> bool:

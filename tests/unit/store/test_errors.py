@@ -46,7 +46,7 @@ def test_kinds(error: Exception, kind: type[StoreError]) -> None:
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (psycopg.OperationalError("gone\n\tdown."), "database 'x' is unavailable: gone down; try again"),
+        (psycopg.OperationalError("gone\n\tdown."), "database 'x' is unavailable: gone; try again"),
         (psycopg.DataError("no NUL"), "database 'x' refused a value: no NUL"),
         (
             psycopg.ProgrammingError("no table"),
