@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import aiohttp
 import psycopg
 import pytest
 
 from app.runtime.bot import State
 from app.runtime.host import NoBotLeftError
-from app.sandbox.client import Message
+from app.sandbox.client import Message, Transcript
 from tests.stage import Stage, play, said, until
 
 COURSE = """
@@ -190,7 +192,7 @@ async def test_d5_old_polls_and_retractions_change_nothing(stage: Stage) -> None
     stage.start()
     learner = stage.learner()
 
-    def asked(question: str):  # type: ignore[no-untyped-def]
+    def asked(question: str) -> Callable[[Transcript], bool]:
         return lambda chat: chat.last is not None and chat.last.poll is not None and chat.last.poll.question == question
 
     await learner.send("/start")
