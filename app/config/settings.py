@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from app.config.options import DEFAULT_OPTIONS, Options
+
 TELEGRAM_API_URL = "https://api.telegram.org"
 """The Bot API server that is used when none is configured."""
 
@@ -26,13 +28,79 @@ class WebhookSettings:
     certificate: Path | None = None
 
 
+class Api(StrEnum):
+    """Which of OpenAI's interfaces the model's server is asked by."""
+
+    CHAT_COMPLETIONS = "chat_completions"
+    RESPONSES = "responses"
+
+
+class VoiceProvider(StrEnum):
+    """Who turns voice into text and text into voice; ``OPENAI`` is any server with OpenAI's audio endpoints."""
+
+    ELEVENLABS = "elevenlabs"
+    OPENAI = "openai"
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceSettings:
+    """Where voice messages are understood and spoken; ``None`` stands for the provider's default."""
+
+    provider: VoiceProvider = VoiceProvider.ELEVENLABS
+    base_url: str | None = None
+    api_key: str = field(default="", repr=False)
+    transcription_model: str | None = None
+    speech_model: str | None = None
+    voice: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTraits:
+    """What models whose names match the pattern (``fnmatch``) understand; the first match counts."""
+
+    pattern: str
+    takes_temperature: bool = True
+    takes_reasoning: bool = False
+
+
+REASONING_MODELS = (
+    ModelTraits("o[0-9]*", takes_temperature=False, takes_reasoning=True),
+    ModelTraits("gpt-5*", takes_temperature=False, takes_reasoning=True),
+)
+"""The model families that are known without being configured; all others take a temperature."""
+
+
+@dataclass(frozen=True, slots=True)
+class DialogSettings:
+    """How one bot's dialogs are answered.
+
+    ``timeout`` is in seconds, for one attempt; ``retries`` are further attempts. ``max_tokens`` is for one reply,
+    ``daily_tokens`` for the bot and a day (UTC). ``is_streaming`` shows the reply while it is written.
+    """
+
+    base_url: str = "https://api.openai.com/v1"
+    api_key: str = field(default="", repr=False)
+    model: str = "gpt-4.1"
+    api: Api = Api.CHAT_COMPLETIONS
+    temperature: float | None = None
+    reasoning: str | None = None
+    max_tokens: int | None = None
+    timeout: float = 60.0
+    retries: int = 3
+    is_streaming: bool = False
+    daily_tokens: int | None = None
+    traits: tuple[ModelTraits, ...] = REASONING_MODELS
+    voice: VoiceSettings | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class BotSettings:
     """One bot of a host.
 
     ``name`` is the service name, ``bot_name`` what ``run.botname`` holds (empty: the username that ``getMe`` returns).
     ``folder`` is relative to the scripts folder: ``""`` or ends with ``/``. ``language`` (``ru``, ``en``) chooses the
-    texts that learners see; ``None`` lets each learner's own language decide.
+    texts that learners see; ``None`` lets each learner's own language decide. Without ``dialog`` the bot cannot answer
+    in dialogs.
     """
 
     name: str
@@ -43,13 +111,19 @@ class BotSettings:
     language: str | None = None
     log_file: Path | None = None
     webhook: WebhookSettings | None = None
+    options: Options = DEFAULT_OPTIONS
+    dialog: DialogSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
-    """What a host runs and where: its bots, the database, the Bot API server and the folder with the courses."""
+    """What a host runs and where: its bots, the database, the Bot API server and the folder with the courses.
+
+    With ``listen`` (address, port) it serves its bots' web pages there.
+    """
 
     bots: tuple[BotSettings, ...]
     database_url: str = field(repr=False)
     telegram_url: str = TELEGRAM_API_URL
     scripts: Path = Path("scripts")
+    listen: tuple[str, int] | None = None

@@ -40,7 +40,11 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A course of the list in ``courses.yml`` (course-format.md, section 1.2)."""
+    """A course of the list in ``courses.yml`` (course-format.md, section 1.2).
+
+    ``title`` stands in the list of courses that learners see. Who sends more than ``message_limit`` messages to the
+    model in this course is banned, if ``ban_enabled``; ``daily_limit`` is for one learner and day (UTC).
+    """
 
     course_id: str
     path: str
@@ -49,6 +53,9 @@ class Entry:
     decline_text: str | None = None
     ban_enabled: bool = False
     ban_text: str | None = None
+    title: str | None = None
+    message_limit: int | None = None
+    daily_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,17 +190,87 @@ class Section(Element):
 
 
 @dataclass(frozen=True, slots=True)
+class Speech:
+    """How replies are spoken; ``voice`` and ``model`` stand for those of the bot when they are ``None``."""
+
+    voice: str | None = None
+    model: str | None = None
+    speed: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One message of a conversation that an author wrote beforehand; ``role`` is system, user or assistant."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dialog(Element):
+    """A conversation with a model, which ends it with a stop marker; ``None`` stands for the bot's own setting.
+
+    ``conversation`` replaces ``prompt`` if there is any. ``parse_mode`` is that of the opening ``text``, ``is_html``
+    says that the model writes HTML. ``speech`` is set when replies are spoken, ``language`` (ISO 639-1) is what
+    learners speak. ``button`` lets the learner end the dialog at any time; after ``max_messages`` of them it ends by
+    itself.
+    """
+
+    text: str = ""
+    prompt: str = ""
+    conversation: tuple[Line, ...] = ()
+    model: str | None = None
+    temperature: float | None = None
+    reasoning: str | None = None
+    auto_start: bool = False
+    speech: Speech | None = None
+    language: str | None = None
+    button: str | None = None
+    max_messages: int | None = None
+    parse_mode: ParseMode = ParseMode.MARKDOWN
+    is_html: bool = False
+    link_preview: bool = False
+
+
+class Form(StrEnum):
+    """What a mini app asks for."""
+
+    MULTIPLE_CHOICE = "multiple_choice"
+    TYPEIN = "typein"
+
+
+@dataclass(frozen=True, slots=True)
+class MiniApp(Element):
+    """A question in a web page that Telegram opens; ``app_url`` ``None`` stands for the page of the bot's host.
+
+    ``question`` is HTML with ``{q1}`` placeholders for a ``typein``, a plain text with ``options`` otherwise.
+    ``correct_answer`` ``None`` takes any answer, without a score.
+    """
+
+    text: str = ""
+    button: str = ""
+    app_url: str | None = None
+    form: Form = Form.MULTIPLE_CHOICE
+    question: str = ""
+    options: tuple[str, ...] = ()
+    correct_answer: str | None = None
+    feedback_correct: str | None = None
+    feedback_incorrect: str | None = None
+    parse_mode: ParseMode = ParseMode.MARKDOWN
+
+
+@dataclass(frozen=True, slots=True)
 class Unsupported(Element):
     """A type of the format that this version cannot run yet; the course runs up to here."""
 
     type: str = ""
 
 
-ScoredElement = Quiz | Input | MultiChoice
-"""The elements that tests count and revisions repeat; an input only when it has a right answer."""
+ScoredElement = Quiz | Input | MultiChoice | MiniApp
+"""The elements that tests count and revisions repeat; inputs and mini apps only when they have a right answer."""
 
 AnyElement = (
     Message | Audio | Input | Quiz | Question | MultiChoice
-    | Test | Jump | Revision | Delay | End | Section | Unsupported
+    | Dialog | MiniApp | Test | Jump | Revision | Delay | End | Section | Unsupported
 )  # fmt: skip
 """Every element; the engine's ``match`` over it is closed by ``assert_never``."""

@@ -6,27 +6,44 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
-from app.course.element import Body, ParseMode
+from app.course.element import Body, ParseMode, Speech
 
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """An inline button, one per row; ``data`` is at most 64 bytes of UTF-8."""
+    """An inline button, one per row; ``data`` is at most 64 bytes of UTF-8. With ``app_url`` it opens a mini app."""
 
     text: str
     data: str
+    app_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SendText:
     """Send a text of any length; the buttons go under its last part.
 
-    ``parse_mode`` ``None`` is plain text. ``link_preview`` ``None`` leaves the preview to Telegram (shown).
+    ``parse_mode`` ``None`` is plain text. ``link_preview`` ``None`` leaves the preview to Telegram (shown). The text
+    takes the place of that of the message ``replaces``, if there is one.
     """
 
     text: str
     parse_mode: ParseMode | None = None
     link_preview: bool | None = None
+    buttons: tuple[Button, ...] = ()
+    replaces: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SendSpeech:
+    """Send a text as a voice message, with the text hidden in its caption; as a text if it cannot be spoken.
+
+    ``spoken`` is what the voice says, without markup.
+    """
+
+    spoken: str
+    text: str
+    parse_mode: ParseMode | None
+    speech: Speech
     buttons: tuple[Button, ...] = ()
 
 
@@ -125,6 +142,34 @@ class CancelTimers:
     run_id: int
 
 
+class JobKind(StrEnum):
+    """What takes too long for a turn."""
+
+    REPLY = "reply"
+    TRANSCRIPTION = "transcription"
+
+
+@dataclass(frozen=True, slots=True)
+class StartJob:
+    """Have something slow done for the dialog of this step; its result comes back as an event.
+
+    ``REPLY`` brings ``ReplyReceived`` or ``ReplyFailed``, ``TRANSCRIPTION`` (of the voice ``file_id``) brings
+    ``VoiceTranscribed``.
+    """
+
+    run_id: int
+    step: int
+    kind: JobKind
+    file_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelJobs:
+    """Forget the jobs of this run; what is under way brings no event any more."""
+
+    run_id: int
+
+
 class Role(StrEnum):
     """Who a row is by."""
 
@@ -137,7 +182,8 @@ class RecordRow:
     """Write a row of ``conversation`` (course-format.md, section 6.6).
 
     ``score`` and ``maxscore`` are both set or both ``None``; ``attempt`` counts the scores of the element in the run,
-    from 1. ``body`` is the snapshot of the element.
+    from 1. ``body`` is the snapshot of the element. Rows of a dialog's turns have no snapshot, and
+    ``content``: what was said as the model reads or wrote it.
     """
 
     run_id: int
@@ -150,10 +196,11 @@ class RecordRow:
     maxscore: float | None = None
     body: Body | None = field(default=None, repr=False)
     attempt: int = 1
+    content: str | None = field(default=None, repr=False)
 
 
 Action = (
-    SendText | SendMedia | SendPoll | StopPoll | RemoveButtons | AnswerPress
-    | StartRun | EndRun | ReopenRun | StartTimer | CancelTimers | RecordRow
+    SendText | SendMedia | SendPoll | SendSpeech | StopPoll | RemoveButtons | AnswerPress
+    | StartRun | EndRun | ReopenRun | StartTimer | CancelTimers | StartJob | CancelJobs | RecordRow
 )  # fmt: skip
 """Everything the engine can ask for."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,16 @@ class StartRequested:
 
 @dataclass(frozen=True, slots=True)
 class CommandReceived:
-    """The learner sent a command other than ``/start``; ``name`` without the slash and without ``@bot``, lower case."""
+    """The learner sent a command other than ``/start``; ``name`` without the slash and without ``@bot``, lower case.
+
+    ``run_id`` is a fresh id if the command may start a run (``/restart``, ``/go``), else 0.
+    """
 
     learner: Learner
     at: datetime
     name: str
     arguments: str
+    run_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +68,24 @@ class TextReceived:
 
 @dataclass(frozen=True, slots=True)
 class ContentReceived:
-    """The learner sent something other than a text; ``kind`` is the Bot API's field name (``voice``, ``photo``)."""
+    """The learner sent something other than a text; ``kind`` is the Bot API's field name (``voice``, ``photo``).
+
+    ``file_id`` and ``seconds`` (duration) are set for a ``voice``.
+    """
 
     learner: Learner
     at: datetime
     kind: str
+    file_id: str | None = None
+    seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ButtonPressed:
-    """The learner pressed an inline button; ``run_id`` is a fresh id if the press may start a run, else 0."""
+    """The learner pressed an inline button; ``run_id`` is a fresh id if the press may start a run, else 0.
+
+    ``is_participant`` says whether the learner may start the course that the button names, if that is restricted.
+    """
 
     learner: Learner
     at: datetime
@@ -80,6 +93,7 @@ class ButtonPressed:
     data: str
     message_id: int | None
     run_id: int = 0
+    is_participant: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,5 +122,66 @@ class TimeReached:
     element_id: str | None
 
 
-Event = StartRequested | CommandReceived | TextReceived | ContentReceived | ButtonPressed | PollAnswered | TimeReached
+class Trouble(Enum):
+    """Why a dialog got no reply."""
+
+    MODEL = "the model did not answer, or answered with an error"
+    BANNED = "the learner is banned from the dialogs of the course"
+    MESSAGES = "the learner has sent all messages of the day"
+    TOKENS = "the bot has used up its tokens of the day"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyReceived:
+    """The model answered in the dialog of this step: ``text`` as it wrote it, stop marker included.
+
+    ``message_id`` is the message that already shows the beginning of the reply, if it was streamed.
+    """
+
+    learner: Learner
+    at: datetime
+    run_id: int
+    step: int
+    text: str
+    message_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFailed:
+    """The dialog of this step gets no reply for now; ``message_id`` as in ``ReplyReceived``."""
+
+    learner: Learner
+    at: datetime
+    run_id: int
+    step: int
+    trouble: Trouble
+    message_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceTranscribed:
+    """A voice message of the learner in the dialog of this step was understood; ``text`` ``None``: it was not."""
+
+    learner: Learner
+    at: datetime
+    run_id: int
+    step: int
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AppAnswered:
+    """The learner submitted the mini app of this step; ``answer`` is what the app posted."""
+
+    learner: Learner
+    at: datetime
+    run_id: int
+    step: int
+    answer: str
+
+
+Event = (
+    StartRequested | CommandReceived | TextReceived | ContentReceived | ButtonPressed | PollAnswered | TimeReached
+    | ReplyReceived | ReplyFailed | VoiceTranscribed | AppAnswered
+)  # fmt: skip
 """Everything that can happen in a chat; ``step`` closes its ``match`` over it with ``assert_never``."""

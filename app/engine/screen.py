@@ -11,10 +11,12 @@ from app.course.element import (
     Audio,
     Choice,
     Delay,
+    Dialog,
     End,
     Input,
     Jump,
     Message,
+    MiniApp,
     MultiChoice,
     Option,
     ParseMode,
@@ -66,7 +68,7 @@ def awaited(element: AnyElement) -> Awaited:
             return Awaited.TIME
         case End():
             return Awaited.START
-        case Unsupported():
+        case Unsupported() | Dialog() | MiniApp():
             return Awaited.VERSION
         case _:
             assert_never(element)
@@ -99,7 +101,7 @@ def show(element: AnyElement, run: Run, texts: Texts) -> Iterator[Action]:
             return _end(element, run)
         case Section():
             return iter(())
-        case Unsupported():
+        case Unsupported() | Dialog() | MiniApp():
             return iter((SendText(texts.not_supported_yet),))
         case _:
             assert_never(element)

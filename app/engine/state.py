@@ -28,13 +28,26 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
+class Talk:
+    """How far the dialog on screen has come.
+
+    ``messages`` counts those of the learner. ``is_busy`` while the model works; ``is_behind`` when the learner has
+    written since then, so that it must work again.
+    """
+
+    messages: int = 0
+    is_busy: bool = False
+    is_behind: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One start of a course by one learner.
 
     ``step`` counts the elements shown in this run, from 1; buttons and polls carry it, which is how stale ones are told
     apart. ``body`` is the snapshot of the element on screen. ``scores`` maps element ids to their latest attempt.
     ``is_waiting`` says that the run stands still until its timer is due. ``chain`` is set while a revision repeats
-    elements, also during the last one.
+    elements, also during the last one. ``talk`` is set while a dialog is on screen.
     """
 
     run_id: int
@@ -46,6 +59,7 @@ class Run:
     scores: Mapping[str, Score] = field(default_factory=dict)
     is_waiting: bool = False
     chain: Chain | None = None
+    talk: Talk | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +127,8 @@ def _run_to_json(run: Run) -> dict[str, Any]:
         stored["waiting"] = True
     if run.chain is not None:
         stored["chain"] = [run.chain.revision_id, *run.chain.element_ids]
+    if run.talk is not None:
+        stored["talk"] = [run.talk.messages, run.talk.is_busy, run.talk.is_behind]
     return stored
 
 
@@ -133,4 +149,5 @@ def _run_from_json(course_id: str, stored: Mapping[str, Any]) -> Run:
         scores={key: Score(*score) for key, score in stored.get("scores", {}).items()},
         is_waiting=stored.get("waiting", False),
         chain=Chain(chain[0], tuple(chain[1:])) if chain else None,
+        talk=Talk(*stored["talk"]) if "talk" in stored else None,
     )

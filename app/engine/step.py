@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import NamedTuple, assert_never
 
+from app.config.options import DEFAULT_OPTIONS, Options
 from app.course.course import Course, Courses, Entry
 from app.course.element import AnyElement, Choice, Input, Jump, Message, ParseMode, Revision, Test
 from app.course.grammar import element_of
@@ -29,14 +30,18 @@ from app.engine.action import (
 )
 from app.engine.answer import PollElement, Reply, answer_input, answer_poll
 from app.engine.event import (
+    AppAnswered,
     ButtonPressed,
     CommandReceived,
     ContentReceived,
     Event,
     PollAnswered,
+    ReplyFailed,
+    ReplyReceived,
     StartRequested,
     TextReceived,
     TimeReached,
+    VoiceTranscribed,
 )
 from app.engine.payload import parse_payload
 from app.engine.press import ChoicePress, RestartPress, ResumePress, parse_press
@@ -57,9 +62,9 @@ class Step(NamedTuple):
     actions: tuple[Action, ...] = ()
 
 
-def step(courses: Courses, chat: Chat, event: Event, texts: Texts) -> Step:
+def step(courses: Courses, chat: Chat, event: Event, texts: Texts, options: Options = DEFAULT_OPTIONS) -> Step:
     """Apply one event to one chat; never raises for anything a learner can send."""
-    scene = _Scene(courses, chat, texts)
+    scene = _Scene(courses, chat, texts, options)
     match event:
         case StartRequested():
             return _start_requested(scene, event)
@@ -75,6 +80,8 @@ def step(courses: Courses, chat: Chat, event: Event, texts: Texts) -> Step:
             return _poll_answered(scene, event)
         case TimeReached():
             return _time_reached(scene, event)
+        case ReplyReceived() | ReplyFailed() | VoiceTranscribed() | AppAnswered():
+            return scene.stay()
         case _:
             assert_never(event)
 
@@ -86,6 +93,7 @@ class _Scene:
     courses: Courses
     chat: Chat
     texts: Texts
+    options: Options
 
     @property
     def run(self) -> Run | None:

@@ -10,7 +10,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.course.course import Courses
-from app.engine.action import AnswerPress, CancelTimers, EndRun, RecordRow, ReopenRun, StartRun, StartTimer
+from app.engine.action import (
+    AnswerPress,
+    CancelJobs,
+    CancelTimers,
+    EndRun,
+    RecordRow,
+    ReopenRun,
+    SendSpeech,
+    StartJob,
+    StartRun,
+    StartTimer,
+)
 from app.engine.event import ButtonPressed, Event, Learner, PollAnswered, PollRef, StartRequested, TimeReached
 from app.engine.payload import requested_course
 from app.engine.press import needs_run_id
@@ -322,6 +333,8 @@ def _collect(decision: _Decision, event: Event, decided: Step) -> None:
                 decision.cancelled.append(action.run_id)
             case RecordRow():
                 decision.rows.append(_row(learner.chat_id, learner.username, action))
+            case StartJob() | CancelJobs() | SendSpeech():
+                raise NotImplementedError
             case _:
                 for request in encode(learner.chat_id, action):
                     decision.messages.append(

@@ -18,6 +18,7 @@ class ChatRecord:
     state: Json | None = None
     is_blocked: bool = False
     username: str | None = None
+    language_code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class ChatState:
     username: str | None
     state: Json = field(repr=False)
     has_written: bool = True
+    language_code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,74 @@ class Timer:
     run_id: int
     element_id: str | None
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """Something slow to be done for a step of a run; ``kind`` is that of ``app.engine.action.JobKind``."""
+
+    chat_id: int
+    run_id: int
+    step: int
+    kind: str
+    params: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job that its worker has claimed for a while; ``message_id`` is the message that shows its reply so far."""
+
+    job_id: int
+    chat_id: int
+    run_id: int
+    step: int
+    kind: str
+    params: Json
+    attempts: int
+    message_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that a reply cost."""
+
+    chat_id: int
+    course_id: str
+    run_id: int
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What decides whether a learner may talk to the model now.
+
+    ``messages`` and ``messages_today`` are the learner's in the course, ``tokens_today`` the bot's; days are UTC.
+    """
+
+    is_banned: bool = False
+    is_exempt: bool = False
+    messages: int = 0
+    messages_today: int = 0
+    tokens_today: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A row of the transcript of one element, in order; ``json`` is the text of ``conversation.json``."""
+
+    role: str
+    report: str | None
+    json: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCourse:
+    """A course of the database: its elements in order (id, JSON text of the row), and the file it came from if any."""
+
+    course_id: str
+    elements: tuple[tuple[str, str], ...] = field(repr=False)
+    yaml: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
