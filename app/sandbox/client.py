@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.resources import files
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -31,11 +32,20 @@ class NothingHappenedError(FlotillaError):
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """An inline button: either with ``data`` or with ``url``."""
+    """An inline button: with ``data``, with ``url`` or with the mini app at ``app_url``."""
 
     text: str
     data: str | None = None
     url: str | None = None
+    app_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A mini app that a learner opened: its address with all it is told, and the signed part of that alone."""
+
+    url: str
+    init_data: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,7 @@ class Message:
     """A message as the learner sees it; ``body`` is the Bot API's ``Message``.
 
     ``text`` is the caption when there is a file; ``media`` is its kind (``photo``), ``url`` its link unless uploaded.
+    ``earlier`` are the texts that edits replaced, oldest first.
     """
 
     id: int
@@ -71,6 +82,7 @@ class Message:
     album: str | None = None
     poll: Poll | None = None
     edited: bool = False
+    earlier: tuple[str, ...] = ()
     body: Json = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -236,14 +248,29 @@ class LearnerClient:
         """Open the chat without writing anything, under the learner's own name and language."""
         await self._act("open", {})
 
-    async def send(self, text: str) -> int:
-        """Send a text or command, and return the message id; also ends a block of the bot."""
-        return int(await self._act("text", {"text": text}))
+    async def send(self, text: str, *, via_bot: bool = False) -> int:
+        """Send a text or command, and return the message id; also ends a block of the bot.
 
-    async def send_file(self, kind: str, content: bytes, mime_type: str, caption: str = "") -> int:
+        ``via_bot``: as an inline result of the bot that the learner chose.
+        """
+        return int(await self._act("text", {"text": text, "via_bot": via_bot}))
+
+    async def send_file(self, kind: str, content: bytes, mime_type: str, caption: str = "", seconds: int = 0) -> int:
         """Send a photo, voice message, ..., and return the message id."""
         body = {"kind": kind, "content": base64.b64encode(content).decode(), "mime_type": mime_type, "caption": caption}
-        return int(await self._act("file", body))
+        return int(await self._act("file", body | {"seconds": seconds}))
+
+    async def send_voice(self, content: bytes = b"", seconds: int = 1) -> int:
+        """Send a voice message (Ogg Opus), a second of silence if there is no content, and return the message id."""
+        sample = files("app.sandbox") / "page" / "voice.ogg"
+        return await self.send_file("voice", content or sample.read_bytes(), "audio/ogg", seconds=seconds)
+
+    async def open_app(self, message: Message, button: str | int = 0) -> App:
+        """Open the mini app of a button, named by its number from 0 or its text."""
+        url = _button(message, button).app_url
+        if url is None:
+            raise RefusedError(f"button {button!r} of message {message.id} opens no mini app")
+        return App(**await self._act("app", {"message_id": message.id, "url": url}))
 
     async def press(self, message: Message | int, button: str | int = 0) -> str:
         """Press a button and return the id of the callback query.
@@ -321,13 +348,14 @@ def _message(shown: Json) -> Message:
         by_bot=shown["by_bot"],
         text=body.get("text") or body.get("caption", ""),
         entities=tuple(body.get("entities") or body.get("caption_entities", ())),
-        buttons=tuple(Button(one["text"], one.get("callback_data"), one.get("url")) for row in rows for one in row),
+        buttons=tuple(_read_button(button) for row in rows for button in row),
         media=media.get("kind"),
         url=media.get("url"),
         file_id=media.get("file_id"),
         album=body.get("media_group_id"),
         poll=_poll(body["poll"], shown.get("vote")) if "poll" in body else None,
         edited=shown["edited"],
+        earlier=tuple(shown.get("earlier", ())),
         body=body,
     )
 
@@ -346,12 +374,24 @@ def _poll(body: Json, vote: list[int] | None) -> Poll:
     )
 
 
-def _data(message: Message, button: str | int) -> str:
+def _read_button(button: Json) -> Button:
+    app = button.get("web_app") or {}
+    return Button(button["text"], button.get("callback_data"), button.get("url"), app.get("url"))
+
+
+def _button(message: Message, button: str | int) -> Button:
     found = [one for number, one in enumerate(message.buttons) if button in (number, one.text)]
-    if not found or found[0].data is None:
+    if not found:
         texts = [one.text for one in message.buttons]
         raise RefusedError(f"message {message.id} has no button {button!r}, but {texts}")
-    return found[0].data
+    return found[0]
+
+
+def _data(message: Message, button: str | int) -> str:
+    data = _button(message, button).data
+    if data is None:
+        raise RefusedError(f"button {button!r} of message {message.id} cannot be pressed: it opens something")
+    return data
 
 
 def _id(message: Message | int) -> int:

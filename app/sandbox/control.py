@@ -29,12 +29,14 @@ PAGE = {
     "message.js": "text/javascript",
     "app.js": "text/javascript",
     "style.css": "text/css",
+    "voice.ogg": "audio/ogg",
 }
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src * data:; media-src *; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    "img-src * data:; media-src * blob:; frame-src http: https:; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'none'"
 )
-"""What the page may load: nothing but itself, and the media of courses from anywhere."""
+"""What the page may load: nothing but itself, and the media and mini apps of courses from anywhere."""
 _FAULT = TypeAdapter(Fault)
 KINDS = ("photo", "video", "audio", "voice", "document", "animation")
 
@@ -47,9 +49,10 @@ class Control:
         self._faults = faults
         self._actions: dict[str, Callable[[Hand, Json], Any]] = {
             "open": lambda hand, body: None,
-            "text": lambda hand, body: hand.send_text(_string(body, "text")).id,
+            "text": lambda hand, body: hand.send_text(_string(body, "text"), via_bot=body.get("via_bot") is True).id,
             "press": lambda hand, body: hand.press(_number(body, "message_id"), _string(body, "data")).id,
             "vote": lambda hand, body: hand.vote(_number(body, "message_id"), _numbers(body, "option_ids")),
+            "app": lambda hand, body: hand.open_app(_number(body, "message_id"), _string(body, "url")),
             "file": _send_file,
             "block": lambda hand, body: hand.set_blocked(True),
             "unblock": lambda hand, body: hand.set_blocked(False),
@@ -205,9 +208,10 @@ def _answering(handler: Handler) -> Handler:
 
 def _page(name: str) -> Handler:
     async def serve(request: web.Request) -> web.StreamResponse:
-        text = (files("app.sandbox") / "page" / name).read_text(encoding="utf-8")
+        body = (files("app.sandbox") / "page" / name).read_bytes()
         headers = {"Cache-Control": "no-cache", "Content-Security-Policy": POLICY}
-        return web.Response(text=text, content_type=PAGE[name], headers=headers)
+        charset = "utf-8" if PAGE[name].startswith("text/") else None
+        return web.Response(body=body, content_type=PAGE[name], charset=charset, headers=headers)
 
     return serve
 
@@ -234,7 +238,8 @@ def _send_file(hand: Hand, body: Json) -> int:
     mime_type = str(body.get("mime_type", UNKNOWN_TYPE))
     if not re.fullmatch(r"[\w.+-]+/[\w.+-]+(;[ -~]*)?", mime_type, re.ASCII):
         raise bad_request(f"{mime_type!r} is no media type")
-    return hand.send_file(kind, content, mime_type, str(body.get("caption", ""))).id
+    seconds = _number(body, "seconds") if "seconds" in body else 0
+    return hand.send_file(kind, content, mime_type, str(body.get("caption", "")), seconds).id
 
 
 def _profile(body: Json) -> Json:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.course.markup import utf16_length
+from app.sandbox.apps import launch
 from app.sandbox.errors import bad_request
 from app.sandbox.media import media_body
 from app.sandbox.state import Bot, Chat, Learner, Message, Notice, Poll
@@ -32,17 +33,18 @@ class Hand:
         )
         self.bot.changed(self.chat)
 
-    def send_text(self, text: str) -> Message:
-        """Send a text or command."""
+    def send_text(self, text: str, *, via_bot: bool = False) -> Message:
+        """Send a text or command, as one's own or as an inline result of the bot."""
         entities = [
             {"type": "bot_command", "offset": utf16_length(text[: match.start()]), "length": len(match.group())}
             for match in COMMAND.finditer(text)
         ]
-        return self._send({"text": text} | ({"entities": entities} if entities else {}))
+        via = {"via_bot": self.bot.user()} if via_bot else {}
+        return self._send({"text": text} | via | ({"entities": entities} if entities else {}))
 
-    def send_file(self, kind: str, content: bytes, mime_type: str, caption: str = "") -> Message:
-        """Send a photo, voice message or other file."""
-        media = self.bot.keep(kind, content=content, mime_type=mime_type)
+    def send_file(self, kind: str, content: bytes, mime_type: str, caption: str = "", seconds: int = 0) -> Message:
+        """Send a photo, voice message (that lasts ``seconds``) or other file."""
+        media = self.bot.keep(kind, content=content, mime_type=mime_type, seconds=seconds)
         message = self._send(media_body(media) | ({"caption": caption} if caption else {}))
         message.media = media
         return message
@@ -59,6 +61,12 @@ class Hand:
         self.bot.updates.push("callback_query", query | {"chat_instance": str(self.chat.learner.id * 7919)})
         self.bot.changed(self.chat)
         return notice
+
+    def open_app(self, message_id: int, url: str) -> Json:
+        """Open a mini app that the message offers or once offered; return its address with and without what it gets."""
+        if url not in self._message(message_id).apps:
+            raise bad_request(f"message {message_id} never had a button with the mini app {url!r}")
+        return launch(self.bot, self.chat, url)
 
     def vote(self, message_id: int, option_ids: list[int]) -> None:
         """Choose options of a poll; none at all takes the vote back."""
@@ -126,16 +134,19 @@ def transcript(bot: Bot, chat: Chat) -> Json:
 
 def commands_for(bot: Bot, learner: Learner) -> list[Json]:
     """Return the menu a learner sees: the narrowest scope and their language first."""
+    own = (learner.language_code or "").partition("-")[0]
     menus = (
         bot.commands.get(f"{scope}:{language}")
-        for scope in ("all_private_chats", "default")
-        for language in (learner.language_code or "", "")
+        for scope in (f"chat {learner.id}", "all_private_chats", "default")
+        for language in (own, "")
     )
     return next((menu for menu in menus if menu), [])
 
 
 def _shown(message: Message) -> Json:
     shown = {"by_bot": message.by_bot, "edited": message.edited, "message": message.body}
+    if message.earlier:
+        shown |= {"earlier": message.earlier}
     if message.poll:
         shown |= {"vote": message.poll.vote}
     if message.media:

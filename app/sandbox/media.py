@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +15,8 @@ from app.sandbox.state import Bot, Media
 
 MOST_ITEMS = 10
 """Items of an album."""
+DOWNLOAD_LIMIT = 20 * 1024 * 1024
+"""Bytes of a file that a bot can load."""
 WRONG_FILE = "wrong file identifier/HTTP URL specified"
 Json = dict[str, Any]
 
@@ -42,6 +44,8 @@ def send(kind: str, bot: Bot, args: Arguments) -> Json:
     chat = chat_of(bot, args)
     caption = caption_content(args.formatted("caption", entities="caption_entities"))
     media = _media(bot, kind, args.text(kind), args, "wrong type of the web page content")
+    if args.integer("duration") > 0:
+        media = replace(media, seconds=args.integer("duration"))
     markup = args.reply_markup()
     message = bot.add(chat, True, media_body(media) | caption)
     message.media = media
@@ -67,6 +71,8 @@ def get_file(bot: Bot, args: Arguments) -> Json:
     media = bot.files.get(args.text("file_id"))
     if media is None:
         raise bad_request("invalid file_id")
+    if len(media.content) > DOWNLOAD_LIMIT:
+        raise bad_request("file is too big")
     suffix = mimetypes.guess_extension(media.mime_type) or ""
     return _file_body(media) | {"file_path": f"{media.kind}s/{media.file_id}{suffix}"}
 
@@ -92,7 +98,7 @@ def media_body(media: Media) -> Json:
         case "audio":
             return {"audio": body | named | {"duration": 0}}
         case "voice":
-            return {"voice": body | {"mime_type": media.mime_type, "duration": 1}}
+            return {"voice": body | {"mime_type": media.mime_type, "duration": media.seconds or 1}}
         case "animation":
             return {"animation": body | named | {"width": 320, "height": 240, "duration": 0}, "document": body | named}
         case _:

@@ -13,6 +13,10 @@ TEXT_LIMIT = 4096
 CAPTION_LIMIT = 1024
 """UTF-16 code units after entity parsing."""
 NOTICE_LIMIT = 200
+ACTIONS = (
+    "typing", "upload_photo", "record_video", "upload_video", "record_voice", "upload_voice", "upload_document",
+    "choose_sticker", "find_location", "record_video_note", "upload_video_note",
+)  # fmt: skip
 PREVIEW_OPTIONS: dict[str, type] = {
     "is_disabled": bool,
     "url": str,
@@ -72,6 +76,7 @@ def edit_message_text(bot: Bot, args: Arguments) -> Json:
     kept = ("text", "entities", "link_preview_options")
     if content == {name: message.body[name] for name in kept if name in message.body} and markup == _markup(message):
         raise bad_request(NOT_MODIFIED)
+    message.earlier.append(message.body["text"])
     for name in kept:
         message.body.pop(name, None)
     message.body |= content
@@ -100,7 +105,7 @@ def send_chat_action(bot: Bot, args: Arguments) -> bool:
     """Show that the bot is doing something."""
     chat = chat_of(bot, args)
     action = args.text("action").lower()
-    if not action.startswith(("typing", "upload_", "record_", "choose_", "find_")):
+    if action not in ACTIONS:
         raise bad_request("wrong parameter action in request")
     chat.action = action
     bot.changed(chat)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from app.sandbox import media, messages, polls
+from app.sandbox import apps, media, messages, polls
 from app.sandbox.arguments import Arguments
 from app.sandbox.errors import bad_request, unauthorized
 from app.sandbox.state import Bot
@@ -16,6 +16,11 @@ from app.sandbox.webhook import Webhook
 MOST_UPDATES = 100
 LONGEST_POLL = 50
 """Seconds."""
+MOST_COMMANDS = 100
+"""Commands of one menu."""
+PLAIN_SCOPES = ("default", "all_private_chats", "all_group_chats", "all_chat_administrators")
+CHAT_SCOPES = ("chat", "chat_administrators", "chat_member")
+"""Scopes of command menus; the latter name a chat."""
 Json = dict[str, Any]
 Method = Callable[[Bot, Arguments], Any]
 
@@ -96,6 +101,8 @@ def set_my_commands(bot: Bot, args: Arguments) -> bool:
     commands = args.json("commands", "can't parse commands JSON object")
     if not isinstance(commands, list):
         raise bad_request("expected an Array of BotCommand")
+    if len(commands) > MOST_COMMANDS:
+        raise bad_request("BOT_COMMANDS_TOO_MUCH")
     bot.set_commands(_menu(args), [_command(command) for command in commands])
     return True
 
@@ -119,9 +126,27 @@ def _set_allowed(bot: Bot, args: Arguments) -> None:
 
 
 def _menu(args: Arguments) -> str:
+    """Return the key of a menu: its scope, with the chat it is for if there is one, and its language."""
+    language = args.text("language_code")
+    if not re.fullmatch(r"([a-z]{2})?", language):
+        raise bad_request("invalid language code specified")
+    return f"{_scope(args)}:{language}"
+
+
+def _scope(args: Arguments) -> str:
     scope = args.json("scope", "can't parse BotCommandScope JSON object")
-    kind = scope.get("type", "default") if isinstance(scope, dict) else "default"
-    return f"{kind}:{args.text('language_code')}"
+    if scope is None:
+        return "default"
+    if not isinstance(scope, dict):
+        raise bad_request("can't parse BotCommandScope: expected an Object")
+    kind = scope.get("type")
+    if kind in PLAIN_SCOPES:
+        return str(kind)
+    if kind not in CHAT_SCOPES:
+        raise bad_request("can't parse BotCommandScope: unsupported type specified")
+    if not str(scope.get("chat_id", "")).strip():
+        raise bad_request("chat_id is empty")
+    return f"{kind} {scope['chat_id']}"
 
 
 def _command(command: Any) -> Json:
@@ -153,6 +178,7 @@ METHODS: dict[str, Method] = {
     "sendPoll": polls.send_poll,
     "stopPoll": polls.stop_poll,
     "answerCallbackQuery": messages.answer_callback_query,
+    "answerWebAppQuery": apps.answer_web_app_query,
     "editMessageText": messages.edit_message_text,
     "editMessageReplyMarkup": messages.edit_message_reply_markup,
     "deleteMessage": messages.delete_message,

@@ -53,8 +53,12 @@ class Message:
     edited: bool = False
     poll: Poll | None = None
     media: Media | None = None
+    earlier: list[str] = field(default_factory=list)
+    """The texts that edits replaced, oldest first."""
     pressable: set[str] = field(default_factory=set)
     """Data of all buttons it ever had: a learner's screen may show old ones."""
+    apps: set[str] = field(default_factory=set)
+    """Addresses of all mini apps it ever offered."""
 
     @property
     def id(self) -> int:
@@ -67,8 +71,9 @@ class Message:
             self.body.pop("reply_markup", None)
             return
         self.body["reply_markup"] = markup
-        buttons = (button for row in markup.get("inline_keyboard", []) for button in row)
+        buttons = [button for row in markup.get("inline_keyboard", []) for button in row]
         self.pressable |= {button["callback_data"] for button in buttons if "callback_data" in button}
+        self.apps |= {button["web_app"]["url"] for button in buttons if "web_app" in button}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,8 @@ class Media:
     content: bytes = b""
     name: str = ""
     mime_type: str = "application/octet-stream"
+    seconds: int = 0
+    """How long a voice message lasts."""
 
 
 @dataclass(slots=True)
@@ -170,6 +177,8 @@ class Bot:
         self.commands: dict[str, list[Json]] = {}
         self.presses: dict[str, tuple[Chat, Notice]] = {}
         """The presses that are not answered yet, by the id of their callback query."""
+        self.app_queries: dict[str, Chat] = {}
+        """The mini apps that were opened and not answered yet, by the id of their query."""
         self.calls: deque[Call] = deque(maxlen=MOST_CALLS)
         self.changes = changes
         # As with Telegram, ids never come again, though a new sandbox knows nothing of an earlier one.
@@ -214,8 +223,10 @@ class Bot:
         self.changes.mark()
 
     def set_commands(self, menu: str, commands: list[Json]) -> None:
-        """Replace a menu, which all learners see at once."""
-        self.commands[menu] = commands
+        """Replace a menu, which all learners see at once; an empty one is none."""
+        self.commands.pop(menu, None)
+        if commands:
+            self.commands[menu] = commands
         for chat in self.chats.values():
             self.changed(chat)
 

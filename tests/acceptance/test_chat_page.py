@@ -169,6 +169,18 @@ async def test_a_learner_talks_to_a_bot(page: Page, bot: Bot) -> None:
     await page.see("#chat-status", "is typing")
 
 
+async def test_a_voice_message(page: Page, bot: Bot) -> None:
+    await page.click(".bot", "First bot")
+    await page.click("#start")
+    await bot.update("message")
+    await page.click("#voice")
+    await page.see("#toasts", "There is no microphone")
+    voice = (await bot.update("message"))["voice"]
+    assert (voice["mime_type"], voice["duration"]) == ("audio/ogg", 1)
+    duration = "return document.querySelector('.bubble.mine audio').duration"
+    assert await page.do(lambda driver: driver.execute_script(duration)) == pytest.approx(1, abs=0.05)
+
+
 async def test_a_new_learner_speaks_russian_and_opens_a_link(page: Page, bot: Bot, sandbox: Sandbox) -> None:
     await page.click("#new-learner")
     await page.type("#profile [name=first_name]", "Аня")

@@ -48,12 +48,86 @@ async function pressButton(messageId, data, button) {
 async function sendFile(file) {
   const family = file.type.split("/")[0];
   const kind = { image: "photo", video: "video", audio: /ogg|webm/.test(file.type) ? "voice" : "audio" }[family] || "document";
+  await act("file", { kind, content: await encoded(file), mime_type: file.type || "application/octet-stream" });
+}
+
+async function encoded(blob) {
   const address = await new Promise((resolve) => {
     const reader = new FileReader();
     reader.onload = () => resolve(reader.result);
-    reader.readAsDataURL(file);
+    reader.readAsDataURL(blob);
   });
-  await act("file", { kind, content: address.split(",")[1], mime_type: file.type || "application/octet-stream" });
+  return address.slice(address.indexOf(",") + 1);
+}
+
+/* Voice messages: the first press records, the second sends */
+
+async function recordVoice() {
+  if (recordVoice.recorder) {
+    recordVoice.recorder.stop();
+    return;
+  }
+  const stream = await navigator.mediaDevices?.getUserMedia({ audio: true }).catch(() => null);
+  if (!stream) {
+    toast(words.noMicrophone);
+    await sendVoice(await (await fetch("voice.ogg")).blob(), 1);
+    return;
+  }
+  const [pieces, begun] = [[], Date.now()];
+  const recorder = new MediaRecorder(stream);
+  recorder.ondataavailable = (event) => pieces.push(event.data);
+  recorder.onstop = () => {
+    stream.getTracks().forEach((track) => track.stop());
+    showRecording(null);
+    sendVoice(new Blob(pieces, { type: recorder.mimeType }), Math.ceil((Date.now() - begun) / 1000));
+  };
+  recorder.start();
+  showRecording(recorder);
+}
+
+function showRecording(recorder) {
+  recordVoice.recorder = recorder;
+  $("voice").setAttribute("aria-pressed", String(Boolean(recorder)));
+  $("voice").setAttribute("aria-label", recorder ? words.finish : words.record);
+  $("voice").title = $("voice").getAttribute("aria-label");
+}
+
+async function sendVoice(blob, seconds) {
+  await act("file", { kind: "voice", content: await encoded(blob), mime_type: blob.type || "audio/ogg", seconds });
+}
+
+/* Mini apps, in a frame that gets what Telegram tells them, and may ask to be closed */
+
+async function openApp(messageId, url, title) {
+  const launch = await act("app", { message_id: messageId, url });
+  if (!launch) return;
+  const address = `${launch.url}&tgWebAppThemeParams=${encodeURIComponent(JSON.stringify(themeParams()))}`;
+  const frame = make("iframe", { src: address, title, allow: "microphone; camera; autoplay" });
+  $("app-place").replaceChildren(frame);
+  $("app-title").textContent = title;
+  $("app-tab").href = address;
+  $("app").showModal();
+}
+
+function themeParams() {
+  const style = getComputedStyle(document.documentElement);
+  const color = (name) => style.getPropertyValue(`--${name}`).trim();
+  return {
+    bg_color: color("theirs"), secondary_bg_color: color("back"), text_color: color("text"), hint_color: color("faint"),
+    link_color: color("accent"), button_color: color("accent"), button_text_color: color("on-accent"),
+  };
+}
+
+function hearApp(event) {
+  const frame = $("app-place").querySelector("iframe");
+  if (!frame || event.source !== frame.contentWindow || typeof event.data !== "string") return;
+  let said = null;
+  try {
+    said = JSON.parse(event.data);
+  } catch {
+    return;
+  }
+  if (said?.eventType === "web_app_close") $("app").close();
 }
 
 /* Following changes: one request at a time that waits for the next version */
@@ -288,11 +362,12 @@ function showWords() {
     about: words.about, "no-bots": words.noBots, choose: words.choose, "learner-label": words.learner,
     "profile-title": words.profile, "name-label": words.name, "username-label": words.username,
     "language-label": words.language, save: words.save, cancel: words.cancel, block: words.block,
+    "app-tab": words.newTab,
   };
   for (const [id, text] of Object.entries(texts)) $(id).textContent = text;
   const labels = {
     "edit-learner": words.edit, "new-learner": words.add, back: words.back, attach: words.attach,
-    send: words.send, "menu-button": words.menu, text: words.write,
+    voice: words.record, "app-close": words.close, send: words.send, "menu-button": words.menu, text: words.write,
   };
   for (const [id, text] of Object.entries(labels)) {
     $(id).setAttribute("aria-label", text);
@@ -352,6 +427,10 @@ function listen() {
     for (const file of $("file").files) await sendFile(file);
     $("file").value = "";
   });
+  $("voice").addEventListener("click", recordVoice);
+  $("app-close").addEventListener("click", () => $("app").close());
+  $("app").addEventListener("close", () => $("app-place").replaceChildren());
+  window.addEventListener("message", hearApp);
   $("start").addEventListener("click", start);
   $("block").addEventListener("click", () => act("block"));
   $("menu-button").addEventListener("click", () => toggleMenu());

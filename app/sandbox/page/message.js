@@ -111,6 +111,10 @@ function buttonRow(message, row) {
     if (button.url) {
       return make("a", { class: "key", href: button.url, target: "_blank", rel: "noreferrer noopener" }, `${button.text} ↗`);
     }
+    if (button.web_app) {
+      const open = () => openApp(message.message_id, button.web_app.url, button.text);
+      return make("button", { type: "button", class: "key", "aria-haspopup": "dialog", onclick: open }, `${button.text} ⧉`);
+    }
     const press = (event) => pressButton(message.message_id, button.callback_data, event.currentTarget);
     return make("button", { type: "button", class: "key", onclick: press }, button.text);
   }));

@@ -79,6 +79,16 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
         {"chat_id": 42, "text": "x", "reply_markup": keyboard({"text": "a", "url": "http://localhost"})},
         "BUTTON_URL_INVALID",
     ),
+    (
+        "sendMessage",
+        {"chat_id": 42, "text": "x", "reply_markup": keyboard({"text": "a", "web_app": {"url": "ftp://a.io"}})},
+        "inline keyboard button Web App URL 'ftp://a.io' is invalid: Only HTTPS links are allowed",
+    ),
+    (
+        "sendMessage",
+        {"chat_id": 42, "text": "x", "reply_markup": keyboard({"text": "a", "web_app": "https://a.io"})},
+        "can't parse inline keyboard button: WebAppInfo must be an Object",
+    ),
     ("sendPhoto", {"chat_id": 42}, "there is no photo in the request"),
     ("sendPhoto", {"chat_id": 42, "photo": SONG}, "wrong type of the web page content"),
     ("sendPhoto", {"chat_id": 42, "photo": "asd"}, "wrong file identifier/HTTP URL specified"),
@@ -169,6 +179,20 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     ("setMyCommands", {"commands": 1}, "expected an Array of BotCommand"),
     ("setMyCommands", {"commands": [{"command": "Ü", "description": "x"}]}, "BOT_COMMAND_INVALID"),
     ("setMyCommands", {"commands": [{"command": "a"}]}, "BOT_COMMAND_DESCRIPTION_INVALID"),
+    ("setMyCommands", {"commands": [{"command": "a", "description": "b"}] * 101}, "BOT_COMMANDS_TOO_MUCH"),
+    ("setMyCommands", {"commands": [], "language_code": "en-US"}, "invalid language code specified"),
+    ("setMyCommands", {"commands": [], "scope": 1}, "can't parse BotCommandScope: expected an Object"),
+    (
+        "setMyCommands",
+        {"commands": [], "scope": {"type": "all"}},
+        "can't parse BotCommandScope: unsupported type specified",
+    ),
+    ("setMyCommands", {"commands": [], "scope": {"type": "chat"}}, "chat_id is empty"),
+    (
+        "answerWebAppQuery",
+        {"web_app_query_id": "1", "result": {}},
+        "query is too old and response timeout expired or query ID is invalid",
+    ),
     ("setWebhook", {"url": "ftp://x"}, "bad webhook: invalid URL specified"),
     ("setWebhook", {"url": "https://x", "secret_token": "ä"}, "secret token contains unallowed characters"),
 ]
@@ -241,10 +265,11 @@ async def test_editing(api: Any, ann: LearnerClient) -> None:
     assert await api.ask("editMessageReplyMarkup", chat_id=42, message_id=2, reply_markup=GO) == refused
     await api.get("editMessageText", chat_id=42, message_id=2, text="*new*", parse_mode="Markdown", reply_markup=GO)
     bold = ({"type": "bold", "offset": 0, "length": 3},)
-    assert (await ann.transcript()).last == Message(2, True, "new", bold, (Button("Go", "go"),), edited=True)
+    shown = Message(2, True, "new", bold, (Button("Go", "go"),), edited=True, earlier=("old",))
+    assert (await ann.transcript()).last == shown
     await api.get("editMessageReplyMarkup", chat_id=42, message_id=2)
     assert await api.ask("editMessageReplyMarkup", chat_id=42, message_id=2) == refused
-    assert (await ann.transcript()).last == Message(2, True, "new", bold, edited=True)
+    assert (await ann.transcript()).last == Message(2, True, "new", bold, edited=True, earlier=("old",))
     assert await api.get("deleteMessage", chat_id=42, message_id=2) is True
     assert (await ann.transcript()).last is None
 
@@ -300,6 +325,34 @@ async def test_uploads(api: Any, ann: LearnerClient) -> None:
         assert await response.read() == b"hello"
     async with api.session.get(f"{base}/file/{bot}/documents/other") as response:
         assert response.status == 404
+
+
+async def test_a_voice_message_of_the_bot(api: Any, ann: LearnerClient) -> None:
+    form = aiohttp.FormData({"chat_id": "42", "caption": "*hear*", "parse_mode": "Markdown", "duration": "7"})
+    form.add_field("voice", b"OggS...", filename="v.ogg", content_type="audio/ogg")
+    async with api.session.post(f"{api.url}/sendVoice", data=form) as response:
+        voice = (await response.json())["result"]["voice"]
+    assert (voice["duration"], voice["mime_type"], voice["file_size"]) == (7, "audio/ogg", 7)
+    bold = ({"type": "bold", "offset": 0, "length": 4},)
+    shown = Message(2, True, "hear", bold, media="voice", file_id=voice["file_id"])
+    assert (await ann.transcript()).last == shown
+
+
+async def test_a_voice_message_of_the_learner(api: Any, ann: LearnerClient) -> None:
+    await ann.send_voice(seconds=3)
+    voice = (await api.get("getUpdates"))[-1]["message"]["voice"]
+    assert (voice["duration"], voice["mime_type"]) == (3, "audio/ogg")
+    path = (await api.get("getFile", file_id=voice["file_id"]))["file_path"]
+    base, _, bot = api.url.rpartition("/")
+    async with api.session.get(f"{base}/file/{bot}/{path}") as response:
+        assert (await response.read()).startswith(b"OggS")
+
+
+async def test_a_file_that_is_too_big_for_bots(api: Any, ann: LearnerClient) -> None:
+    await ann.send_file("voice", bytes(20 * 1024 * 1024 + 1), "audio/ogg")
+    file_id = (await api.get("getUpdates"))[-1]["message"]["voice"]["file_id"]
+    _, answer = await api.ask("getFile", file_id=file_id)
+    assert answer["description"] == "Bad Request: file is too big"
 
 
 async def test_albums(api: Any, ann: LearnerClient) -> None:
@@ -358,6 +411,28 @@ async def test_commands_menu(api: Any, client: SandboxClient, ann: LearnerClient
     assert (await boris.transcript()).commands == ("start",)
     await api.get("deleteMyCommands", scope={"type": "all_private_chats"}, language_code="en")
     assert (await ann.transcript()).commands == ("start",)
+
+
+async def test_one_chat_has_a_menu_of_its_own(api: Any, client: SandboxClient, ann: LearnerClient) -> None:
+    go = {"command": "go", "description": "Go"}
+    scope = {"type": "chat", "chat_id": 42}
+    await api.get("setMyCommands", commands=[{"command": "help", "description": "Help"}])
+    await api.get("setMyCommands", commands=[go], scope=scope)
+    assert await api.get("getMyCommands", scope=scope) == [go]
+    assert (await ann.transcript()).commands == ("go",)
+    boris = client.learner("demo", 43, language_code="en-GB")
+    await boris.open()
+    assert (await boris.transcript()).commands == ("help",)
+    await api.get("setMyCommands", commands=[], scope=scope)
+    assert (await ann.transcript()).commands == ("help",)
+
+
+async def test_the_menu_of_a_language_serves_its_regions(api: Any, client: SandboxClient, ann: LearnerClient) -> None:
+    await api.get("setMyCommands", commands=[{"command": "pomoc", "description": "x"}], language_code="pl")
+    ola = client.learner("demo", 43, language_code="pl-PL")
+    await ola.open()
+    assert (await ola.transcript()).commands == ("pomoc",)
+    assert (await ann.transcript()).commands == ()
 
 
 async def test_chat_action_lasts_until_the_next_message(api: Any, ann: LearnerClient) -> None:
