@@ -30,9 +30,12 @@ NOT_YET = "not supported yet"
 
 _TRUE = {"true", "yes", "on", "1", "y"}
 _FALSE = {"false", "no", "off", "0", "n", ""}
+HTML_REPLIES = "HTML!"
+"""The markup by which the model of a dialog writes HTML too; elsewhere it is plain HTML."""
+
 _PARSE_MODES = {
     "HTML": ParseMode.HTML,
-    "HTML!": ParseMode.HTML,
+    HTML_REPLIES: ParseMode.HTML,
     "Markdown": ParseMode.MARKDOWN,
     "markdown": ParseMode.MARKDOWN,
 }
@@ -110,6 +113,33 @@ class Fields:
             self.warning(key, f"{quote(node.text)} is taken for yes", "write yes or no")
         return word not in _FALSE
 
+    def number(self, key: str) -> float | None:
+        """Return a number, ``None`` when there is none; a quoted one is a number too."""
+        return self._number(key, "0.7")
+
+    def _number(self, key: str, example: str) -> float | None:
+        text = self.text(key)
+        if text is None:
+            return None
+        try:
+            number = float(text)
+        except ValueError:
+            number = nan
+        if isfinite(number):
+            return number
+        self.warning(key, f"{quote(text)} is not a number and is not used", f"write for example {example}")
+        return None
+
+    def count(self, key: str) -> int | None:
+        """Return a whole number of at least 1, ``None`` when there is none; a quoted one is a number too."""
+        number = self._number(key, "20")
+        if number is None:
+            return None
+        if number >= 1 and number.is_integer():
+            return int(number)
+        self.warning(key, f"{number:g} is not a whole number of at least 1 and is not used", "write for example 20")
+        return None
+
     def word(self, key: str, words: type[Word], default: Word) -> Word:
         """Return one of a set of words; another one is reported and means the default."""
         text = self.text(key)
@@ -174,7 +204,7 @@ class Fields:
         if not isinstance(node, Table):
             self.error("score", "must be a mapping of numbers to texts", "write for example '{20: Good, 100: Hm}'")
             return ()
-        thresholds = Fields(node, self._where("score"), self.report)
+        thresholds = self.inner("score", node)
         verdicts = sorted(filter(None, map(thresholds._verdict, node.items)), key=lambda verdict: verdict.up_to)
         if verdicts and verdicts[-1].up_to < MAX_RATE:
             text = f"ends at {verdicts[-1].up_to:g}, its verdict also serves for more mistakes"
@@ -200,7 +230,7 @@ class Fields:
 
     def choices(self) -> tuple[Choice, ...]:
         """Return the buttons of ``options``."""
-        return tuple(_choice(fields) for fields in self._rows("options"))
+        return tuple(_choice(fields) for fields in self.rows("options"))
 
     def question(self) -> str:
         """Return the text of a poll."""
@@ -213,7 +243,7 @@ class Fields:
     def answers(self, known: Collection[str]) -> tuple[Option, ...]:
         """Return the poll options of ``answers``, as many as a poll takes, no two with the same text."""
         options: list[Option] = []
-        for fields in self._rows("answers"):
+        for fields in self.rows("answers"):
             fields.check_keys(known)
             options.append(_distinct(_option(fields), options, fields))
         if not MIN_OPTIONS <= len(options) <= MAX_OPTIONS:
@@ -221,13 +251,13 @@ class Fields:
             self.error("answers" if "answers" in self.table.items else "", text)
         return tuple(options)
 
-    def _rows(self, key: str) -> Iterator[Fields]:
-        """Yield each mapping of a list; a bare text stands for ``{text: ...}``."""
+    def rows(self, key: str, only: str = "text") -> Iterator[Fields]:
+        """Yield each mapping of a list; a bare text stands for its field ``only``."""
         for where, node in self._items(key):
             if isinstance(node, Items):
-                self.report.error(node.place, where, "must be a mapping with 'text', not a list")
+                self.report.error(node.place, where, f"must be a mapping with {only!r}, not a list")
                 continue
-            table = node if isinstance(node, Table) else Table({"text": node}, {"text": node.place}, node.place)
+            table = node if isinstance(node, Table) else Table({only: node}, {only: node.place}, node.place)
             yield Fields(table, where, self.report, self.targets)
 
     def _items(self, key: str) -> Iterator[tuple[str, Node]]:
@@ -238,6 +268,10 @@ class Fields:
         items = node.items if isinstance(node, Items) else (node,)
         for number, item in enumerate(items, 1):
             yield f"{self._where(key)}/{number}", item
+
+    def inner(self, key: str, table: Table) -> Fields:
+        """Return the fields of the mapping that stands below ``key``."""
+        return Fields(table, self._where(key), self.report, self.targets)
 
     def _place(self, key: str) -> Place:
         return self.table.keys.get(key, self.table.place)

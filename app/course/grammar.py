@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from app.course import dialog, miniapp
 from app.course.document import Items, Node, Scalar, Table, from_data
 from app.course.element import (
     AnyElement,
@@ -14,11 +15,13 @@ from app.course.element import (
     Body,
     Choice,
     Delay,
+    Dialog,
     End,
     Input,
     InputType,
     Jump,
     Message,
+    MiniApp,
     MultiChoice,
     Option,
     Question,
@@ -26,9 +29,8 @@ from app.course.element import (
     Revision,
     Section,
     Test,
-    Unsupported,
 )
-from app.course.fields import NOT_YET, Fields, Target
+from app.course.fields import HTML_REPLIES, Fields, Target
 from app.course.report import Place, Report, quote
 
 _NATIVE_KEYS = {
@@ -206,10 +208,31 @@ def _section(start: _Start, fields: Fields) -> Section:
     return Section(start.id, start.body, start.line, title=fields.text("title") or "")
 
 
-def _unsupported(start: _Start, fields: Fields) -> Unsupported:
-    name = fields.required_text("type").strip()
-    fields.warning("type", f"element type {quote(name)} is {NOT_YET}", "the course runs up to here")
-    return Unsupported(start.id, start.body, start.line, type=name)
+def _dialog(start: _Start, fields: Fields) -> Dialog:
+    conversation, button = dialog.conversation(fields), fields.text("button")
+    return Dialog(
+        start.id, start.body, start.line,
+        text=fields.required_text("text"), prompt=dialog.prompt(fields, conversation), conversation=conversation,
+        model=(fields.text("model") or "").strip() or None,
+        temperature=dialog.temperature(fields), reasoning=dialog.reasoning(fields),
+        auto_start=bool(fields.flag("auto_start")), speech=dialog.speech(fields), language=dialog.language(fields),
+        button=button and button.strip(), max_messages=fields.count("max_messages"),
+        parse_mode=fields.markup(), is_html=(fields.text("parse_mode") or "").strip() == HTML_REPLIES,
+        link_preview=bool(fields.flag("link_preview")),
+    )  # fmt: skip
+
+
+def _miniapp(start: _Start, fields: Fields) -> MiniApp:
+    question = miniapp.question(fields)
+    answer = miniapp.answer(fields, question)
+    return MiniApp(
+        start.id, start.body, start.line,
+        text=fields.required_text("text"), button=fields.required_text("button").strip(),
+        app_url=miniapp.app_url(fields), form=question.form, question=question.text, options=question.options,
+        correct_answer=answer.actual,
+        feedback_correct=answer.correct_feedback, feedback_incorrect=answer.incorrect_feedback,
+        parse_mode=fields.markup(),
+    )  # fmt: skip
 
 
 def _delay(start: _Start, fields: Fields) -> AnyElement:
@@ -254,12 +277,12 @@ TYPES: Mapping[str, _Type] = {
     "delay": _Type((*_SHOWN, "wait", "goto", *_LEGACY_DELAY), _delay),
     "dialog": _Type(
         (
-            *_SHOWN, "prompt", "model", "temperature", "reasoning", "conversation", "auto_start", "voice_response",
-            "transcription_language", "tts_voice", "tts_model", "tts_speed", "button", "max_messages",
+            *_SHOWN, "prompt", "conversation", "model", "temperature", "reasoning", "reasoning_effort", "auto_start",
+            "voice_response", "transcription_language", "tts_voice", "tts_model", "tts_speed", "button", "max_messages",
         ),
-        _unsupported,
+        _dialog,
     ),
-    "miniapp": _Type(("type", "text", "parse_mode", "button", "app_url", "question", "answer"), _unsupported),
+    "miniapp": _Type(("type", "text", "parse_mode", "button", "app_url", "question", "answer"), _miniapp),
     "test": _Type(("type", "text", "parse_mode", "prefix", "score", "button"), _test),
     "revision": _Type(("type", "text", "parse_mode", "prefix", "no_mistakes", "button"), _revision),
 }  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 GOOD = "a: {type: message, text: hi, button: go}\nb: {type: end}\n"
-LATER = "a: {type: dialog, text: hi, prompt: x}\n"
+ODD = "a: {type: message, text: hi, button: ok, buton: x}\n"
 LIST = "default: {path: a.yml}"
 CONFIG = "telegram: sandbox\nbots:\n  - {name: school, folder: school, token_env: SCHOOL_TOKEN}\n"
 
@@ -43,7 +43,7 @@ def test_a_fleet_with_everything(tmp_path: Path) -> None:
             "bots_config.yaml": CONFIG,
             "scripts/school/courses.yml": "default: {path: a.yml}\nb: {path: b.yml}\nc: {path: c.yml}",
             "scripts/school/a.yml": GOOD,
-            "scripts/school/b.yml": LATER,
+            "scripts/school/b.yml": ODD,
             "scripts/school/c.yml": "a: {type: mesage}",
             "scripts/school/d.yml": GOOD,
         },
@@ -51,8 +51,7 @@ def test_a_fleet_with_everything(tmp_path: Path) -> None:
     assert check(tmp_path) == (
         78,
         [
-            "warning: scripts/school/b.yml:1:5: a/type: element type 'dialog' is not supported yet; "
-            "the course runs up to here",
+            "warning: scripts/school/b.yml:1:42: a/buton: unknown key; did you mean 'button'?",
             "error: scripts/school/c.yml:1:5: a/type: unknown element type 'mesage'; did you mean 'message'?",
             "hint: scripts/school/d.yml: is in no list of courses",
             "1 bot, 2 courses, 3 elements: 1 error, 1 warning",
@@ -66,7 +65,7 @@ def test_warnings_are_no_failure(tmp_path: Path) -> None:
         {
             "bots_config.yaml": CONFIG,
             "scripts/school/courses.yml": LIST,
-            "scripts/school/a.yml": LATER,
+            "scripts/school/a.yml": ODD,
         },
     )
     code, lines = check(tmp_path)
@@ -102,7 +101,7 @@ def test_a_folder_alone(tmp_path: Path) -> None:
         tmp_path,
         {
             "old/courses.yml": "default: {path: scripts/a.yml}",
-            "old/a.yml": LATER,
+            "old/a.yml": ODD,
             "old/sub/courses.yml": "default: {path: b.yml}",
             "old/sub/b.yml": GOOD,
             "old/sub/deeper/c.yml": "a: [",
@@ -111,7 +110,7 @@ def test_a_folder_alone(tmp_path: Path) -> None:
     assert check(tmp_path, "--scripts", "old") == (
         0,
         [
-            "warning: old/a.yml:1:5: a/type: element type 'dialog' is not supported yet; the course runs up to here",
+            "warning: old/a.yml:1:42: a/buton: unknown key; did you mean 'button'?",
             "2 courses, 3 elements: no errors, 1 warning",
         ],
     )

@@ -5,7 +5,7 @@ from textwrap import dedent
 import pytest
 
 from app.course.course import Course
-from app.course.element import Input, Message, MultiChoice, Option, ParseMode, Quiz, Section, Unsupported
+from app.course.element import Dialog, Input, Message, MiniApp, MultiChoice, Option, ParseMode, Quiz, Section
 from app.course.loader import load_course
 
 
@@ -128,12 +128,14 @@ def test_d17_the_verdicts_of_multi_choice_are_optional() -> None:
         "revision, text: hi, prefix: b, no_mistakes: x",
         "delay, wait: 1m, goto: b",
         "end",
+        "dialog, text: hi, prompt: x",
+        "miniapp, text: hi, button: go, question: {type: typein, text: '{q1}'}",
     ],
 )
 def test_d35_parse_mode_is_read_everywhere(fields: str, value: str, expected: ParseMode) -> None:
     course, problems = load(f"a: {{type: {fields}, parse_mode: {value}}}\nb: {{type: input, text: hi}}")
     element = course.elements["a"]
-    assert not isinstance(element, Section | Unsupported)
+    assert not isinstance(element, Section)
     assert (element.parse_mode, problems) == (expected, [])
 
 
@@ -189,6 +191,36 @@ def test_d42_equal_answers_are_told_apart() -> None:
     assert "a/answers/4/text: has the same text as answer 3: 'b'" in problems[1]
 
 
+def test_d35_the_button_of_a_dialog_is_read() -> None:
+    course, problems = load("a: {type: dialog, text: hi, prompt: x, button: ' Enough '}")
+    element = course.elements["a"]
+    assert isinstance(element, Dialog)
+    assert (element.button, problems) == ("Enough", [])
+
+
+def test_d22_zero_is_a_temperature() -> None:
+    course, problems = load("a: {type: dialog, text: hi, prompt: x, temperature: 0}")
+    element = course.elements["a"]
+    assert isinstance(element, Dialog)
+    assert (element.temperature, problems) == (0.0, [])
+
+
+def test_d43_a_mini_app_that_nobody_can_answer_is_reported() -> None:
+    course, problems = load("""
+        a: {type: miniapp, text: hi, button: go, question: {text: x, options: [Paris, Rome]}, answer: {actual: Pari}}
+        b: {type: miniapp, text: hi, button: go, question: {type: typein, text: '{q1}'}, answer: {actual: 'q2: is'}}
+    """)
+    assert problems == [
+        "warning: scripts/a.yml:2:96: a/answer/actual: 'Pari' is none of the options, so that every answer is wrong; "
+        "did you mean 'Paris'?",
+        "warning: scripts/a.yml:3:91: b/answer/actual: names the fields q2, the question has q1; "
+        "write 'NAME: VALUE' for each of them, with ', ' between",
+    ]
+    element = course.elements["a"]
+    assert isinstance(element, MiniApp)
+    assert (element.options, element.correct_answer) == (("Paris", "Rome"), "Pari")
+
+
 def test_d46_the_spellings_of_the_visual_editor_are_accepted() -> None:
     course, problems = load("""
         s: {type: section, title: One}
@@ -196,5 +228,8 @@ def test_d46_the_spellings_of_the_visual_editor_are_accepted() -> None:
         b: {type: test, text: hi, prefix: q, score: {"20": x, "65": y, "100": z}}
         q: {type: input, text: hi, correct_answer: hi}
     """)
-    assert [problem.split(": ")[2] for problem in problems] == ["a/type"]
+    assert problems == []
+    dialog = course.elements["a"]
+    assert isinstance(dialog, Dialog)
+    assert (dialog.max_messages, dialog.parse_mode, dialog.is_html) == (150, ParseMode.HTML, True)
     assert course.elements["b"].body["score"] == {"20": "x", "65": "y", "100": "z"}

@@ -24,11 +24,10 @@ from app.course.element import (
     Quiz,
     Revision,
     Section,
-    Unsupported,
     Verdict,
 )
 from app.course.element import Test as Result
-from app.course.grammar import TYPES, element_of
+from app.course.grammar import element_of
 from app.course.loader import load_course
 
 URL = "https://example.org/a.png"
@@ -223,16 +222,6 @@ def test_numbers_booleans_and_dates_are_texts_where_a_text_is_needed() -> None:
 def test_ids_that_are_no_texts_are_read_as_they_are_written() -> None:
     elements, problems = load("1: {type: jump, text: hi, options: [{text: a, goto: on}]}\non: {type: end}\n")
     assert (list(elements), problems) == (["1", "on"], [])
-
-
-@pytest.mark.parametrize("name", ["dialog", "miniapp"])
-def test_a_type_that_comes_later_is_one_warning(name: str) -> None:
-    fields = "".join(f", {key}: x" for key in TYPES[name].keys if key != "type")
-    element, problems = one(f"{{type: {name}{fields}}}")
-    text = f"warning: scripts/a.yml:2:4: x/type: element type '{name}' is not supported yet; the course runs up to here"
-    assert problems == [text]
-    assert isinstance(element, Unsupported)
-    assert element.type == name
 
 
 TEST_PROBLEMS = [

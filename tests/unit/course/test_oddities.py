@@ -3,10 +3,8 @@
 from datetime import timedelta
 from textwrap import dedent
 
-import pytest
-
 from app.course.course import Course
-from app.course.element import Choice, Input, Message, Option, ParseMode, Quiz, Unsupported
+from app.course.element import Choice, Dialog, Input, Message, MiniApp, Option, ParseMode, Quiz, Speech
 from app.course.loader import load_course
 
 
@@ -117,7 +115,9 @@ def test_a_course_of_the_visual_editor() -> None:
         Test_1: {type: test, text: "{score}", prefix: Quiz_, score: {"20": a, "65": b, "100": c}, button: ok}
         End_1: {type: end, text: bye}
     """)
-    message, quiz = course.elements["Message_1"], course.elements["Quiz_1"]
+    message, quiz, dialog = course.elements["Message_1"], course.elements["Quiz_1"], course.elements["Dialog_1"]
+    assert isinstance(dialog, Dialog)
+    assert (dialog.max_messages, dialog.auto_start) == (150, False)
     assert isinstance(message, Message)
     assert (message.media, message.choices) == ((), (Choice("Дальше"), Choice("В конец", "End_1")))
     assert isinstance(quiz, Quiz)
@@ -125,7 +125,6 @@ def test_a_course_of_the_visual_editor() -> None:
     assert warnings == [
         "6 Message_1/media/1: 'http' is not a link and is skipped",
         "7 Message_1/media/2: 'asd' is not a link and is skipped",
-        "19 Dialog_1/type: element type 'dialog' is not supported yet",
     ]
 
 
@@ -177,21 +176,50 @@ def test_button_on_multi_choice() -> None:
     assert warnings == ["1 a/button: has no effect"]
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        "dialog, text: hi, prompt: 'Never ends', button: Finish",
-        "dialog, text: hi, prompt: x, voice_response: yes, tts_voice: nova, tts_model: tts-1, tts_speed: 0.9, "
-        "transcription_language: el, auto_start: true, model: gpt-4, temperature: 0.0, link_preview: no, "
-        "reasoning: low, conversation: [{role: system, content: x}]",
-        "miniapp, text: hi, button: b, app_url: 'https://example.org', question: {type: typein, text: '{q1}'}, "
-        "answer: {actual: a}",
-    ],
-)
-def test_elements_that_come_later_have_known_keys(fields: str) -> None:
-    course, warnings = load(f"a: {{type: {fields}}}")
-    assert isinstance(course.elements["a"], Unsupported)
-    assert len(warnings) == 1
+def test_a_dialog_that_speaks() -> None:
+    course, warnings = load("""
+        Speaking_Practice_01:
+          type: dialog
+          text: hi
+          model: gpt-4
+          temperature: 0.7
+          voice_response: true
+          auto_start: true
+          tts_voice: 21m00Tcm4TlvDq8ikWAM
+          tts_model: eleven_multilingual_v2
+          tts_speed: 0.8
+          transcription_language: el
+          prompt: Never ends
+    """)
+    dialog = course.elements["Speaking_Practice_01"]
+    assert isinstance(dialog, Dialog)
+    assert dialog.speech == Speech("21m00Tcm4TlvDq8ikWAM", "eleven_multilingual_v2", 0.8)
+    assert (dialog.temperature, dialog.auto_start, dialog.language, warnings) == (0.7, True, "el", [])
+
+
+def test_a_mini_app_without_a_slash() -> None:
+    course, warnings = load("""
+        Mini_App_Test_02:
+          type: miniapp
+          text: hi
+          button: Launch
+          app_url: https://example.org
+          question:
+            type: multiple_choice
+            text: |
+              What is the capital of France?
+            options:
+              - text: Paris
+              - text: London
+          answer:
+            actual: Paris
+            correct_feedback: Yes!
+            incorrect_feedback: No!
+    """)
+    app = course.elements["Mini_App_Test_02"]
+    assert isinstance(app, MiniApp)
+    assert (app.app_url, app.options, app.correct_answer) == ("https://example.org", ("Paris", "London"), "Paris")
+    assert (app.feedback_correct, app.feedback_incorrect, warnings) == ("Yes!", "No!", [])
 
 
 def test_a_text_glued_to_a_drive_link() -> None:
