@@ -5,23 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from app.course.element import Speech
+from app.errors import FlotillaError
 from app.observe.logs import get_log
 from app.observe.metrics import RESENT
 from app.runtime.settler import Settler, when_available
 from app.store.rows import MediaFile, OutboxMessage, SentPoll
 from app.store.store import Store
 from app.telegram.api import BotApi, backoff
-from app.telegram.encode import SEND_MEDIA, Request
+from app.telegram.encode import SEND_MEDIA, SEND_SPEECH, Request, new_message, voice_call
 from app.telegram.error import ChatBlocked, Rejected, TokenRefused
 from app.telegram.media import File, files_of, first_call, rest
-from app.telegram.sender import Sender, SenderClosedError
+from app.telegram.sender import Sender, SenderClosedError, Sent
 from app.texts import Texts
 
 log = get_log(__name__)
+
+Speak = Callable[[str, Speech], Awaitable[bytes]]
+"""Returns a text as speech (MP3); raises a ``FlotillaError`` when it cannot."""
 
 CALL_SECONDS = 5.0
 """How long calls under way may take to end when the bot goes to another host."""
@@ -31,15 +36,19 @@ _COSMETIC = ("editMessageReplyMarkup", "stopPoll")
 
 
 class Outbox:
-    """The queues of one bot, one for each chat that has something to be sent."""
+    """The queues of one bot, one for each chat that has something to be sent.
 
-    def __init__(self, name: str, api: BotApi, store: Store, texts: Texts) -> None:
+    Without ``speak`` replies that should be spoken are sent as texts.
+    """
+
+    def __init__(self, name: str, api: BotApi, store: Store, texts: Texts, speak: Speak | None = None) -> None:
         self._name = name
         self._api = api
         self._sender = Sender(name, api)
         self._store = store
         self._settler = Settler(store, name)
         self._texts = texts
+        self._speak_text = speak
         self._queues: dict[int, deque[OutboxMessage]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._left: set[int] = set()
@@ -83,6 +92,10 @@ class Outbox:
     def has_begun(self, run_id: int, step: int) -> bool:
         """Tell whether the poll of this step is being sent, or was a moment ago: a vote in it may be here already."""
         return (run_id, step) in self._begun
+
+    def is_sending(self, chat_id: int) -> bool:
+        """Tell whether messages for this chat are queued: what is sent beside the queue would overtake them."""
+        return chat_id in self._queues
 
     async def drain(self, seconds: float) -> None:
         """Wait until all is sent, at most so long; what is left stays in the table for the next start."""
@@ -176,15 +189,63 @@ class Outbox:
         """Send a message, or the first part of one that takes several calls; return what is left of it."""
         if message.method == SEND_MEDIA:
             return await self._send_media(message)
+        if message.method == SEND_SPEECH:
+            return await self._send_speech(message)
         place = (message.run_id, message.step)
         if message.run_id is not None:
             self._begun[place] = message.outbox_id
-        sent = await self._sender.send(Request(message.method, message.params))
+        sent = await self._send_or_edit(message.method, message.params)
         is_single = sent.is_certain and message.outbox_id not in self._left
         self._settler.sent(
             message.outbox_id, _poll(message, sent.result, is_single), settled=lambda: self._begun.pop(place, None)
         )
         return None
+
+    async def _send_or_edit(self, method: str, params: Mapping[str, Any]) -> Sent:
+        """Send a request; a text that cannot replace that of its message any more becomes a new message."""
+        try:
+            return await self._sender.send(Request(method, params))
+        except Rejected as refusal:
+            if method != "editMessageText":
+                raise
+            if refusal.is_unchanged:
+                return Sent(None)
+            log.info("message cannot be edited, sent anew", bot=self._name, reason=refusal.description)
+            return await self._sender.send(new_message(params))
+
+    async def _send_speech(self, message: OutboxMessage) -> OutboxMessage | None:
+        """Send a text spoken; what is left is the texts, unless the voice message carries them."""
+        params = message.params
+        if "spoken" not in params:
+            first, *others = params["messages"]
+            await self._sender.send(Request("sendMessage", first))
+            return await self._keep(message, {**params, "messages": others})
+        is_spoken = await self._speak(message)
+        is_complete = is_spoken and "caption" in params
+        return await self._keep(message, {"messages": [] if is_complete else params["messages"]})
+
+    async def _speak(self, message: OutboxMessage) -> bool:
+        """Send the voice; tell whether it is sent."""
+        params = message.params
+        if self._speak_text is None:
+            return False
+        try:
+            content = await self._speak_text(params["spoken"], Speech(**params["voice"]))
+            await self._sender.send(voice_call(params, content))
+        except (ChatBlocked, TokenRefused):
+            raise
+        except FlotillaError as trouble:
+            log.warning("reply not spoken, sent as a text", bot=self._name, chat=message.chat_id, reason=str(trouble))
+            return False
+        return True
+
+    async def _keep(self, message: OutboxMessage, left: dict[str, Any]) -> OutboxMessage | None:
+        """Store what is left of a spoken text; nothing is left when there are no texts."""
+        if not left["messages"]:
+            self._settler.sent(message.outbox_id)
+            return None
+        await when_available(lambda: self._store.replace_params(self._name, message.outbox_id, left))
+        return replace(message, params=left)
 
     async def _send_media(self, message: OutboxMessage) -> OutboxMessage | None:
         urls = list(message.params["media"])
@@ -241,8 +302,9 @@ class Outbox:
         )
         await when_available(lambda: self._store.mark_failed(self._name, message.outbox_id, refusal.description))
         params = {"chat_id": message.chat_id, "text": self._texts.message_failed}
-        if "reply_markup" in message.params:
-            params["reply_markup"] = message.params["reply_markup"]
+        last = message.params["messages"][-1] if message.method == SEND_SPEECH else message.params
+        if "reply_markup" in last:
+            params["reply_markup"] = last["reply_markup"]
         try:
             await self._sender.send(Request("sendMessage", params))
         except Rejected as again:

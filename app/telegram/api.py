@@ -8,13 +8,14 @@ everything else.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import ClientConnectionError, ClientConnectorError, ClientError, ClientTimeout
+from aiohttp import ClientConnectionError, ClientConnectorError, ClientError, ClientTimeout, FormData
 
-from app.telegram.error import TokenRefused, Unavailable, error_from_answer
+from app.telegram.encode import Upload
+from app.telegram.error import Rejected, TokenRefused, Unavailable, error_from_answer
 from app.telegram.lean import import_aiogram
 from app.telegram.media import probe
 
@@ -22,11 +23,17 @@ if TYPE_CHECKING:
     from aiogram import Bot
     from aiogram.client.session.aiohttp import AiohttpSession
     from aiogram.utils.backoff import Backoff
+    from aiohttp import ClientResponse
 
 ANSWER_TIMEOUT = 30.0
 """Seconds that a call may take before its effect counts as unknown."""
 
 CONNECT_TIMEOUT = 10.0
+
+DOWNLOAD_LIMIT = 20 * 1024 * 1024
+"""Bytes of a file that a bot may download."""
+
+DOWNLOAD_TIMEOUT = 60.0
 
 
 def backoff(longest: float = 15.0) -> Backoff:
@@ -48,20 +55,52 @@ class BotApi:
 
         Raises a ``TelegramError``; ``Unavailable.was_sent`` tells whether the call may have taken effect.
         """
+        body = json.dumps(params, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        return await self._post(method, body, _JSON, patience)
+
+    async def upload(
+        self, method: str, params: Mapping[str, Any], upload: Upload, *, patience: float = ANSWER_TIMEOUT
+    ) -> Any:
+        """Call a method that takes a file, as ``call`` does."""
+        form = FormData(quote_fields=False)
+        for name, value in params.items():
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            form.add_field(name, text.encode("utf-8", "replace").decode())
+        form.add_field(upload.name, upload.content, filename=upload.file_name)
+        return await self._post(method, form, None, patience)
+
+    async def _post(
+        self, method: str, body: bytes | FormData, headers: Mapping[str, str] | None, patience: float
+    ) -> Any:
         url = self._session.api.api_url(token=self.bot.token, method=method)
         http = await self._session.create_session()
-        body = json.dumps(params, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
         limits = ClientTimeout(total=patience, sock_connect=CONNECT_TIMEOUT)
-        try:
-            async with http.post(url, data=body, headers=_JSON, timeout=limits) as response:
+        with _reached(method, patience):
+            async with http.post(url, data=body, headers=headers, timeout=limits) as response:
                 status, content = response.status, await response.read()
-        except ClientConnectorError as error:
-            raise Unavailable(method, f"cannot connect to {error.host}:{error.port}", was_sent=False) from None
-        except TimeoutError:
-            raise Unavailable(method, f"no answer within {patience:g} s", was_sent=True) from None
-        except (ClientConnectionError, ClientError) as error:
-            raise Unavailable(method, f"connection lost ({type(error).__name__})", was_sent=True) from None
         return _result(method, status, content)
+
+    async def download(self, file_id: str) -> bytes:
+        """Return what a learner has sent; raises a ``TelegramError``, ``Rejected`` also for what is too large."""
+        file = await self.call("getFile", {"file_id": file_id})
+        if not isinstance(file, dict) or not isinstance(file.get("file_path"), str):
+            raise Unavailable("getFile", "the answer names no path", was_sent=True, was_answered=True)
+        # The address holds the token: no error of the HTTP client may carry it further.
+        url = self._session.api.file_url(token=self.bot.token, path=file["file_path"])
+        http = await self._session.create_session()
+        limits = ClientTimeout(total=DOWNLOAD_TIMEOUT, sock_connect=CONNECT_TIMEOUT)
+        with _reached("download", DOWNLOAD_TIMEOUT):
+            async with http.get(url, timeout=limits) as response:
+                return await _limited(response)
+
+    async def commands(self, language: str) -> list[dict[str, str]]:
+        """Return the menu of a language, of all without one of their own if ``language`` is empty."""
+        result = await self.call("getMyCommands", _language(language))
+        return result if isinstance(result, list) else []
+
+    async def set_commands(self, language: str, commands: Sequence[Mapping[str, str]]) -> None:
+        """Replace the menu of a language; no commands at all take it away."""
+        await self.call("setMyCommands", {"commands": list(commands), **_language(language)})
 
     async def username(self) -> str:
         """Return the bot's username (``getMe``); raises ``TokenRefused`` when Telegram does not know the token."""
@@ -82,6 +121,36 @@ class BotApi:
 
 
 _JSON = {"Content-Type": "application/json"}
+
+
+def _language(language: str) -> dict[str, str]:
+    return {"language_code": language} if language else {}
+
+
+@contextmanager
+def _reached(method: str, patience: float) -> Iterator[None]:
+    """Translate what keeps a call from being answered."""
+    try:
+        yield
+    except ClientConnectorError as error:
+        raise Unavailable(method, f"cannot connect to {error.host}:{error.port}", was_sent=False) from None
+    except TimeoutError:
+        raise Unavailable(method, f"no answer within {patience:g} s", was_sent=True) from None
+    except (ClientConnectionError, ClientError) as error:
+        raise Unavailable(method, f"connection lost ({type(error).__name__})", was_sent=True) from None
+
+
+async def _limited(response: ClientResponse) -> bytes:
+    if response.status >= 500:
+        raise Unavailable("download", f"HTTP {response.status}", was_sent=True, was_answered=True)
+    if response.status != 200:
+        raise Rejected("download", f"HTTP {response.status}")
+    content = bytearray()
+    async for chunk in response.content.iter_chunked(65536):
+        content += chunk
+        if len(content) > DOWNLOAD_LIMIT:
+            raise Rejected("download", f"the file has more than {DOWNLOAD_LIMIT} bytes")
+    return bytes(content)
 
 
 def _result(method: str, status: int, content: bytes) -> Any:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 from app.engine.event import (
     ButtonPressed,
@@ -81,11 +81,21 @@ def _message(update: Update, body: dict[str, Any], at: datetime) -> Update:
     chat = body.get("chat")
     if learner is None or not isinstance(chat, dict) or chat.get("type") != "private":
         return update
+    if body.get("via_bot") is not None:  # somebody's inline bot wrote it, not the learner
+        return update
     text = body.get("text")
     if isinstance(text, str):
         return _about(update, learner, _text(learner, clean(text), at))
     kind = next((kind for kind in _CONTENT_KINDS if body.get(kind) is not None), None)
-    return _about(update, learner, ContentReceived(learner, at, kind)) if kind else update
+    return _about(update, learner, _content(learner, at, kind, body[kind])) if kind else update
+
+
+def _content(learner: Learner, at: datetime, kind: str, body: object) -> ContentReceived:
+    file_id = body.get("file_id") if kind == "voice" and isinstance(body, dict) else None
+    if not isinstance(body, dict) or not isinstance(file_id, str):
+        return ContentReceived(learner, at, kind)
+    seconds = body.get("duration")
+    return ContentReceived(learner, at, kind, clean(file_id), seconds if _is_id(seconds) else 0)
 
 
 def _text(learner: Learner, text: str, at: datetime) -> Event:
@@ -140,6 +150,6 @@ def _name(value: object) -> str | None:
     return clean(value) if isinstance(value, str) and value else None
 
 
-def _is_id(value: object) -> bool:
+def _is_id(value: object) -> TypeGuard[int]:
     # Telegram's ids fit into 52 bits; PostgreSQL's bigint would refuse larger numbers.
     return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63

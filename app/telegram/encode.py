@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from app.course.element import ParseMode
-from app.course.markup import split
-from app.engine.action import Button, RemoveButtons, SendMedia, SendPoll, SendText, StopPoll
+from app.course.markup import MarkupError, parse, split, utf16_length
+from app.engine.action import Button, RemoveButtons, SendMedia, SendPoll, SendSpeech, SendText, StopPoll
 
 MESSAGE_LIMIT = 4096
 """Longest text of a message, in UTF-16 code units after the markup is parsed."""
 
-SEND_MEDIA = "sendMedia"
-"""The one outbox method that is not the Bot API's: files whose types show when they are sent; see ``media``."""
+CAPTION_LIMIT = 1024
+"""Longest caption, counted like the text of a message."""
 
-MessageAction = SendText | SendMedia | SendPoll | StopPoll | RemoveButtons
+SEND_MEDIA = "sendMedia"
+"""An outbox method that is not the Bot API's: files whose types show when they are sent; see ``media``."""
+
+SEND_SPEECH = "sendSpeech"
+"""Another one: a text that is spoken when it is sent; ``messages`` are sent instead if that fails.
+
+``caption`` is missing when the text does not fit into one: then ``messages`` follow the voice. Once it is sent,
+``spoken`` is taken away.
+"""
+
+MessageAction = SendText | SendSpeech | SendMedia | SendPoll | StopPoll | RemoveButtons
 """The actions that go through the outbox."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that goes along with a call, as its parameter ``name``."""
+
+    name: str
+    content: bytes = field(repr=False)
+    file_name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +48,7 @@ class Request:
     params: Mapping[str, Any]
     run_id: int | None = None
     step: int | None = None
+    upload: Upload | None = None
 
 
 def encode(chat_id: int, action: MessageAction) -> list[Request]:
@@ -35,6 +56,8 @@ def encode(chat_id: int, action: MessageAction) -> list[Request]:
     match action:
         case SendText():
             return _text(chat_id, action)
+        case SendSpeech():
+            return [_speech(chat_id, action)]
         case SendMedia():
             return [_media(chat_id, action)]
         case SendPoll():
@@ -55,7 +78,48 @@ def _text(chat_id: int, action: SendText) -> list[Request]:
     requests = [{**common, "text": part} for part in parts]
     if action.buttons and requests:
         requests[-1]["reply_markup"] = _keyboard(action.buttons)
+    if action.replaces is not None and requests:
+        first, *others = requests
+        edit = Request("editMessageText", {**first, "message_id": action.replaces})
+        return [edit, *(Request("sendMessage", params) for params in others)]
     return [Request("sendMessage", params) for params in requests]
+
+
+def new_message(edit: Mapping[str, Any]) -> Request:
+    """Return the request that sends as a new message what could not become the text of an old one."""
+    return Request("sendMessage", {key: value for key, value in edit.items() if key != "message_id"})
+
+
+def _speech(chat_id: int, action: SendSpeech) -> Request:
+    speech = action.speech
+    messages = _text(chat_id, SendText(action.text, action.parse_mode, buttons=action.buttons))
+    params: dict[str, Any] = {
+        "chat_id": chat_id,
+        "spoken": action.spoken,
+        "voice": {"voice": speech.voice, "model": speech.model, "speed": speech.speed},
+        "messages": [dict(message.params) for message in messages],
+    }
+    plain = _plain(action.text, action.parse_mode)
+    if utf16_length(plain) <= CAPTION_LIMIT:
+        params["caption"] = f"<tg-spoiler>{html.escape(plain, quote=False)}</tg-spoiler>" if plain else ""
+    return Request(SEND_SPEECH, params)
+
+
+def voice_call(speech: Mapping[str, Any], content: bytes) -> Request:
+    """Return the call that sends a spoken text: with its caption and buttons, or without if a text will follow."""
+    params: dict[str, Any] = {"chat_id": speech["chat_id"]}
+    if "caption" in speech:
+        params |= {"caption": speech["caption"], "parse_mode": ParseMode.HTML.value}
+        markup = speech["messages"][-1].get("reply_markup") if speech["messages"] else None
+        params |= {"reply_markup": markup} if markup else {}
+    return Request("sendVoice", params, upload=Upload("voice", content, "voice.mp3"))
+
+
+def _plain(text: str, mode: ParseMode | None) -> str:
+    try:
+        return parse(text, mode).plain.strip()
+    except MarkupError:
+        return text.strip()
 
 
 def _media(chat_id: int, action: SendMedia) -> Request:
@@ -90,4 +154,10 @@ def _parse_mode(mode: ParseMode | None) -> dict[str, str]:
 
 
 def _keyboard(buttons: tuple[Button, ...]) -> dict[str, Any]:
-    return {"inline_keyboard": [[{"text": button.text, "callback_data": button.data}] for button in buttons]}
+    return {"inline_keyboard": [[_button(button)] for button in buttons]}
+
+
+def _button(button: Button) -> dict[str, Any]:
+    if button.app_url is not None:
+        return {"text": button.text, "web_app": {"url": button.app_url}}
+    return {"text": button.text, "callback_data": button.data}

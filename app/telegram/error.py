@@ -43,6 +43,11 @@ class Rejected(TelegramError):
         return "parse entities" in self.description
 
     @property
+    def is_unchanged(self) -> bool:
+        """Whether an edit would change nothing: it was made before."""
+        return "message is not modified" in self.description
+
+    @property
     def is_media(self) -> bool:
         """Whether a media link is what Telegram cannot use: wrong type, or it could not be fetched."""
         text = self.description.lower()

@@ -74,7 +74,7 @@ class Sender:
         is_certain, unanswered = True, 0
         while True:
             try:
-                result = await self._call(request.method, params)
+                result = await self._call(request, params)
             except FloodWait as flood:
                 self._count(request, "flood")
                 await self._wait_out(flood, params.get("chat_id"))
@@ -115,15 +115,17 @@ class Sender:
         except TelegramError as trouble:
             log.debug("press not answered", bot=self._name, reason=trouble.description)
 
-    async def _call(self, method: str, params: Mapping[str, Any]) -> Any:
-        patience = ANSWER_TIMEOUT if method in _QUICK else MEDIA_PATIENCE
+    async def _call(self, request: Request, params: Mapping[str, Any]) -> Any:
+        patience = ANSWER_TIMEOUT if request.method in _QUICK else MEDIA_PATIENCE
         while True:
             await self._open.wait()
             async with self._slots:
                 if self._closed.is_set():
                     raise SenderClosedError
                 if self._open.is_set():  # a flood may have begun while this call waited for its slot
-                    return await self._api.call(method, params, patience=patience)
+                    if request.upload is not None:
+                        return await self._api.upload(request.method, params, request.upload, patience=patience)
+                    return await self._api.call(request.method, params, patience=patience)
 
     async def _wait_out(self, flood: FloodWait, chat: object) -> None:
         log.warning("flood wait", bot=self._name, seconds=flood.retry_after, chat=chat)
@@ -159,7 +161,7 @@ class Sender:
         )
 
 
-_QUICK = ("sendMessage", "sendPoll", "stopPoll", "editMessageReplyMarkup")
+_QUICK = ("sendMessage", "sendPoll", "stopPoll", "editMessageReplyMarkup", "editMessageText")
 
 
 def plain_text(params: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -53,11 +53,36 @@ def test_d11_unknown_commands_are_commands() -> None:
     assert update.event == CommandReceived(LEARNER, NOW, "whatever", "it is")
 
 
-@pytest.mark.parametrize("kind", ["voice", "photo", "sticker", "document", "video_note", "location"])
+@pytest.mark.parametrize("kind", ["photo", "sticker", "document", "video_note", "location"])
 def test_other_content(kind: str) -> None:
     update = decode(message(**{kind: {"file_id": "x"}}), NOW)
     assert update is not None
     assert update.event == ContentReceived(LEARNER, NOW, kind)
+
+
+@pytest.mark.parametrize(
+    ("voice", "event"),
+    [
+        ({"file_id": "x", "duration": 3}, ContentReceived(LEARNER, NOW, "voice", "x", 3)),
+        ({"file_id": "x"}, ContentReceived(LEARNER, NOW, "voice", "x")),
+        ({"file_id": "x", "duration": "3"}, ContentReceived(LEARNER, NOW, "voice", "x")),
+        ({"duration": 3}, ContentReceived(LEARNER, NOW, "voice")),
+        ("x", ContentReceived(LEARNER, NOW, "voice")),
+    ],
+)
+def test_voice(voice: object, event: ContentReceived) -> None:
+    raw = message(voice=voice)
+    assert decode(raw, NOW) == Update(1, raw, 7, event)
+
+
+def test_d7_what_an_inline_bot_wrote_is_not_the_learners() -> None:
+    raw = message(text="got it", via_bot={"id": 9, "is_bot": True, "first_name": "Gif"})
+    assert decode(raw, NOW) == Update(1, raw)
+
+
+def test_edited_messages_have_no_effect() -> None:
+    raw = {"update_id": 1, "edited_message": message(text="other")["message"]}
+    assert decode(raw, NOW) == Update(1, raw)
 
 
 def test_press() -> None:
