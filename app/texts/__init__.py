@@ -46,6 +46,17 @@ class Texts:
     not_supported_yet: str
     apology: str
     message_failed: str
+    app_send: str
+    app_back: str
+    app_right: str
+    app_wrong: str
+    app_taken: str
+    app_closed: str
+    app_unproven: str
+    app_foreign: str
+    app_unknown: str
+    app_unreadable: str
+    app_unavailable: str
 
 
 def texts_for(language: str | None, fallback: str = "en") -> Texts:
