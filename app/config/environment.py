@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from app.config.rules import language_of
-from app.config.settings import TELEGRAM_API_URL, BotSettings, HostSettings, Mode, WebhookSettings
+from app.config.dialog import Dialog, dialog_settings
+from app.config.options import COMMANDS, Options
+from app.config.rules import Admin, Commands, language_of
+from app.config.settings import TELEGRAM_API_URL, BotSettings, DialogSettings, HostSettings, Mode, WebhookSettings
 from app.config.tokens import SANDBOX_TOKEN, is_well_formed, sandbox_token, shown
 from app.errors import EXIT_USAGE, FlotillaError, InputError, Problem
 
 BOTS_VARIABLE = "FLOTILLA_BOTS"
 """Holds the bots of a group: a JSON list of :class:`HostedBot`."""
+
+DIALOG_VARIABLE = "DIALOG"
+"""Holds the ``dialog`` section of bots that have none of their own, as JSON; it names the variables with the keys."""
+
+PAGES_ADDRESS = ("0.0.0.0", 8080)
+"""Where a host serves the pages of its bots, if one has a page."""
 
 _REMEDIES = {
     "BOT_API_TOKEN": "get a token from @BotFather and put BOT_API_TOKEN=... into .env",
@@ -44,6 +53,11 @@ class HostedBot(BaseModel):
     language: str | None = None
     log_file: Path | None = None
     webhook_url: str | None = None
+    commands: Commands = COMMANDS
+    keywords: bool = False
+    admins: tuple[Admin, ...] = ()
+    app_url: str | None = None
+    dialog: Dialog | None = None
 
 
 def host_settings_from_environment(environ: Mapping[str, str], arguments: Sequence[str] = ()) -> HostSettings:
@@ -60,11 +74,13 @@ def host_settings_from_environment(environ: Mapping[str, str], arguments: Sequen
         bots = _group(environ, problems)
     else:
         bots = [_single(environ, _folder(environ, arguments, scripts, problems), problems)]
+    shared = _shared_dialog(environ, problems)
     settings = HostSettings(
-        bots=tuple(_settings(bot, environ, problems) for bot in bots),
+        bots=tuple(_settings(bot, bot.dialog or shared, environ, problems) for bot in bots),
         database_url=_required("DATABASE_URL", environ, problems),
         telegram_url=_telegram_url(environ, problems),
         scripts=scripts,
+        listen=PAGES_ADDRESS if any(bot.app_url for bot in bots) else None,
     )
     if problems:
         raise InputError(problems)
@@ -78,8 +94,12 @@ def _problem(variable: str, text: str, remedy: str = "") -> Problem:
 def _required(variable: str, environ: Mapping[str, str], problems: list[Problem]) -> str:
     value = environ.get(variable, "")
     if not value:
-        problems.append(_problem(variable, "is not set", _REMEDIES.get(variable, f"put {variable}=... into .env")))
+        problems.append(_missing(variable))
     return value
+
+
+def _missing(variable: str) -> Problem:
+    return _problem(variable, "is not set", _REMEDIES.get(variable, f"put {variable}=... into .env"))
 
 
 def _telegram_url(environ: Mapping[str, str], problems: list[Problem]) -> str:
@@ -98,6 +118,10 @@ def _group(environ: Mapping[str, str], problems: list[Problem]) -> list[HostedBo
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         bots, text = [], f"{'/'.join(map(str, first['loc']))}: {first['msg']}"
+    names = [bot.name for bot in bots]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        problems.append(_problem(BOTS_VARIABLE, f"{shown(twice)} is the name of two bots", "rename one"))
     if not bots:
         remedy = 'write it like [{"name": "a", "token_env": "A_TOKEN", "folder": "a/"}]'
         problems.append(_problem(BOTS_VARIABLE, text, remedy))
@@ -116,7 +140,61 @@ def _single(environ: Mapping[str, str], folder: str, problems: list[Problem]) ->
         language=environ.get("LANGUAGE"),
         log_file=Path(log_file) if log_file else None,
         webhook_url=environ.get("WEBHOOK_URL"),
+        commands=_commands(environ, problems),
+        keywords=_keywords(environ, problems),
+        admins=_admins(environ, problems),
+        app_url=environ.get("BOT_APP_URL") or None,
     )
+
+
+def _words(variable: str, environ: Mapping[str, str]) -> list[str]:
+    return [word.strip() for word in environ.get(variable, "").split(",") if word.strip()]
+
+
+def _commands(environ: Mapping[str, str], problems: list[Problem]) -> tuple[str, ...]:
+    words = _words("BOT_COMMANDS", environ)
+    unknown = [word for word in words if word not in COMMANDS]
+    if words == ["none"]:
+        return ()
+    if unknown:
+        remedy = f"write some of {','.join(COMMANDS)}, or none"
+        problems.append(_problem("BOT_COMMANDS", f"{shown(unknown[0])} is not a command", remedy))
+    return tuple(name for name in COMMANDS if name in words) if words else COMMANDS
+
+
+def _keywords(environ: Mapping[str, str], problems: list[Problem]) -> bool:
+    value = environ.get("BOT_KEYWORDS") or "false"
+    if value not in ("true", "false"):
+        problems.append(_problem("BOT_KEYWORDS", f"is {shown(value)}", "write true or false"))
+    return value == "true"
+
+
+def _admins(environ: Mapping[str, str], problems: list[Problem]) -> tuple[int, ...]:
+    words = _words("BOT_ADMINS", environ)
+    wrong = [word for word in words if not re.fullmatch(r"-?[0-9]+", word)]
+    if wrong:
+        problems.append(_problem("BOT_ADMINS", f"{shown(wrong[0])} is not a chat id", "write it like 123456,234567"))
+        return ()
+    return tuple(int(word) for word in words)
+
+
+def _shared_dialog(environ: Mapping[str, str], problems: list[Problem]) -> Dialog | None:
+    if not environ.get(DIALOG_VARIABLE):
+        return None
+    try:
+        return Dialog.model_validate_json(environ[DIALOG_VARIABLE])
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        text = f"{'/'.join(map(str, first['loc']))}: {first['msg']}" if first["loc"] else first["msg"]
+        problems.append(_problem(DIALOG_VARIABLE, text, 'write it like {"model": "gpt-4.1"}'))
+        return None
+
+
+def _dialog(section: Dialog | None, environ: Mapping[str, str], problems: list[Problem]) -> DialogSettings | None:
+    """Make the settings of dialogs; a key that ``section`` names and that is missing is asked for once."""
+    missing = {name: _missing(name) for name in (section.key_variables if section else {}) if not environ.get(name)}
+    problems += [problem for problem in missing.values() if problem not in problems]
+    return dialog_settings(section, environ)
 
 
 def _mode(environ: Mapping[str, str], problems: list[Problem]) -> Mode:
@@ -148,7 +226,9 @@ def _without_suffix(folder: str, scripts: Path) -> str:
     return f"{folder[:-5]}/"
 
 
-def _settings(bot: HostedBot, environ: Mapping[str, str], problems: list[Problem]) -> BotSettings:
+def _settings(
+    bot: HostedBot, section: Dialog | None, environ: Mapping[str, str], problems: list[Problem]
+) -> BotSettings:
     return BotSettings(
         name=bot.name,
         bot_name=bot.bot_name,
@@ -158,6 +238,18 @@ def _settings(bot: HostedBot, environ: Mapping[str, str], problems: list[Problem
         language=language_of(bot.language or ""),
         log_file=bot.log_file,
         webhook=_webhook(bot, environ, problems),
+        options=_options(bot, section, environ),
+        dialog=_dialog(section, environ, problems),
+    )
+
+
+def _options(bot: HostedBot, section: Dialog | None, environ: Mapping[str, str]) -> Options:
+    return Options(
+        commands=frozenset(bot.commands),
+        has_keywords=bot.keywords,
+        admins=frozenset(bot.admins),
+        app_url=bot.app_url,
+        **(section.options(environ) if section else {}),
     )
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, Field
 
+from app.config.dialog import Dialog, dialog_of
+from app.config.options import COMMANDS
 from app.config.rules import (
     SANDBOX,
+    Admin,
     ChatId,
+    Commands,
     CoursesFolder,
     Fallback,
     Image,
@@ -22,7 +27,6 @@ from app.config.rules import (
     Replicas,
     ServerUrl,
     Tag,
-    Text,
     TokenReference,
     TokenVariable,
     UrlPath,
@@ -32,15 +36,18 @@ from app.config.rules import (
     WebhookUrl,
     language_of,
 )
+from app.config.section import Section
 from app.config.settings import TELEGRAM_API_URL, Mode
 from app.config.template import single_reference
 from app.errors import Problem
 
+_URL = re.compile(r"(?P<site>https?://[^/]+|\$\{[^}]*\}[^/]*)(?P<path>/.*)?")
 
-class Section(BaseModel):
-    """The base of every part of the config: frozen, and without unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+def split_url(url: str) -> tuple[str, str]:
+    """Split a webhook's address into site and path; a reference at its beginning stands for the site."""
+    match = _URL.fullmatch(url)
+    return (match["site"], match["path"] or "/") if match else (url, "/")
 
 
 class Webhook(Section):
@@ -67,14 +74,6 @@ class Webhook(Section):
         return str(Path(self.ssl_cert_path).with_suffix(".key"))
 
 
-class Dialog(Section):
-    """The OpenAI-compatible endpoint that answers in ``dialog`` elements."""
-
-    base_url: Text = Field("https://api.openai.com/v1", description="Address of the API")
-    api_key_env: VariableName | None = Field(None, description="Variable that holds the key")
-    model: Text | None = Field(None, description="Model of dialogs that name none")
-
-
 class Alerts(Section):
     """Where hosts report failures by themselves."""
 
@@ -90,7 +89,11 @@ class Defaults(Section):
     replicas: Replicas = 1
     fallback: Fallback | None = None
     language: Language | None = None
-    env: Variables = {}
+    env: Variables = Field({})
+    commands: Commands = COMMANDS
+    keywords: bool = False
+    admins: tuple[Admin, ...] = ()
+    mini_apps: bool = False
 
 
 class Bot(Section):
@@ -121,6 +124,11 @@ class Bot(Section):
         default_factory=lambda data: language_of(data.get("env", {}).get("LANGUAGE", "")),
         description="Language of the bot's own texts; default: the learner's",
     )
+    commands: Commands = Field(COMMANDS, description="Commands that learners may use; false: none but /start")
+    keywords: bool = Field(False, description="Whether the old program's words move between modules too")
+    admins: tuple[Admin, ...] = Field((), description="Chat ids of people who may use /go")
+    mini_apps: bool = Field(False, description="Whether the bot serves the page of miniapp elements itself")
+    dialog: Dialog | None = Field(None, description="What this bot's dialogs have otherwise than the fleet's")
 
     @property
     def token_variable(self) -> str | None:
@@ -175,6 +183,16 @@ class Fleet(FleetFile):
         if bot.mode is not Mode.WEBHOOK or not self.webhook:
             return None
         return bot.webhook_url or f"{self.webhook.base_url}{self.webhook.path}/{bot.name}"
+
+    def app_url(self, bot: Bot) -> str | None:
+        """Return the public address of the page of ``bot`` for mini apps, references unresolved; None without one."""
+        if not bot.mini_apps or not self.webhook:
+            return None
+        return f"{split_url(self.webhook.base_url)[0]}/app/{bot.name}/"
+
+    def dialog_of(self, bot: Bot) -> Dialog | None:
+        """Return the fleet's ``dialog`` section as the bot's own one changes it."""
+        return dialog_of(self.dialog, bot.dialog)
 
     @classmethod
     def of(cls, keys: FleetFile, **origin: Any) -> Fleet:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+from app.config.dialog import dialog_settings
 from app.config.fleet import Bot, Fleet
+from app.config.options import Options
 from app.config.settings import BotSettings, HostSettings, WebhookSettings
 from app.config.template import resolve
 from app.config.tokens import sandbox_token
@@ -33,21 +35,27 @@ def select_bots(fleet: Fleet, names: Sequence[str]) -> tuple[Bot, ...]:
 
 
 def host_settings(
-    fleet: Fleet, names: Sequence[str] = (), *, database_url: str, telegram_url: str | None = None
+    fleet: Fleet,
+    names: Sequence[str] = (),
+    *,
+    database_url: str,
+    telegram_url: str | None = None,
+    listen: tuple[str, int] | None = None,
 ) -> HostSettings:
     """Make the settings of a host that runs the bots called ``names`` (none: all) of a fleet loaded with its secrets.
 
-    ``telegram_url`` is the address of the sandbox; other fleets know their Bot API server.
+    ``telegram_url`` is the address of the sandbox; other fleets know their Bot API server. At ``listen`` (address,
+    port) the host serves the pages of its bots: in the sandbox of all of them, else of those with ``mini_apps``.
     Raises :class:`UnknownBotError`: a name is not one of a bot.
     """
     url = telegram_url or fleet.telegram_url
     if url is None:
         raise ValueError("a fleet in the sandbox needs the sandbox's address")
-    bots = tuple(_bot_settings(fleet, bot) for bot in select_bots(fleet, names))
-    return HostSettings(bots, database_url, url, fleet.scripts)
+    bots = tuple(_bot_settings(fleet, bot, listen) for bot in select_bots(fleet, names))
+    return HostSettings(bots, database_url, url, fleet.scripts, listen)
 
 
-def _bot_settings(fleet: Fleet, bot: Bot) -> BotSettings:
+def _bot_settings(fleet: Fleet, bot: Bot, listen: tuple[str, int] | None) -> BotSettings:
     return BotSettings(
         name=bot.name,
         bot_name=bot.bot_name,
@@ -57,7 +65,28 @@ def _bot_settings(fleet: Fleet, bot: Bot) -> BotSettings:
         language=bot.language,
         log_file=fleet.path.parent / bot.log_file if bot.log_file else None,
         webhook=_webhook_settings(fleet, bot),
+        options=_options(fleet, bot, _app_url(fleet, bot, listen) if listen else None),
+        dialog=dialog_settings(fleet.dialog_of(bot), fleet.environ),
     )
+
+
+def _options(fleet: Fleet, bot: Bot, app_url: str | None) -> Options:
+    section = fleet.dialog_of(bot)
+    return Options(
+        commands=frozenset(bot.commands),
+        has_keywords=bot.keywords,
+        admins=frozenset(bot.admins),
+        app_url=app_url,
+        **(section.options(fleet.environ) if section else {}),
+    )
+
+
+def _app_url(fleet: Fleet, bot: Bot, listen: tuple[str, int]) -> str | None:
+    """Return where learners find the bot's page: on this machine in the sandbox, else at its public address."""
+    if fleet.sandbox:
+        return f"http://{listen[0]}:{listen[1]}/app/{bot.name}/"
+    url = fleet.app_url(bot)
+    return resolve(url, fleet.environ) if url else None
 
 
 def _webhook_settings(fleet: Fleet, bot: Bot) -> WebhookSettings | None:

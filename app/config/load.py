@@ -10,18 +10,21 @@ from typing import Any
 from dotenv import dotenv_values
 from pydantic import BaseModel, ValidationError
 
+from app.config.dialog import Dialog, Model, Voice
 from app.config.document import Document, Place, read_document
-from app.config.fleet import Alerts, Bot, Defaults, Dialog, Fleet, FleetFile, Webhook
+from app.config.fleet import Alerts, Bot, Defaults, Fleet, FleetFile, Webhook
 from app.config.relations import relation_problems
-from app.config.rules import SANDBOX, Surroundings
+from app.config.rules import LITERAL_KEY_REMEDY, SANDBOX, Surroundings
 from app.config.settings import Mode
 from app.config.template import TemplateError, resolve
-from app.config.tokens import holds_token, shown
+from app.config.tokens import holds_key, holds_token, shown
 from app.errors import InputError, Problem
 
 _SECTIONS: dict[str, type[BaseModel]] = {
     "webhook": Webhook,
     "dialog": Dialog,
+    "voice": Voice,
+    "models": Model,
     "alerts": Alerts,
     "defaults": Defaults,
     "bots": Bot,
@@ -144,6 +147,8 @@ def _problem(detail: Any, document: Document) -> Problem:
         case "missing":
             text = "has no value" if place in document.lines else "is missing"
             return document.problem(place, text, f"write {place[-1]}: ...")
+        case "extra_forbidden" if place[-1] == "api_key":
+            return document.problem(place, "unknown key 'api_key'", LITERAL_KEY_REMEDY)
         case "extra_forbidden":
             return document.problem(place, f"unknown key {shown(place[-1])}", _nearest_key(place))
         case "string_type":
@@ -151,8 +156,14 @@ def _problem(detail: Any, document: Document) -> Problem:
             return document.problem(place, f"is {shown(value)}, not text", "put it in quotes" if scalar else "")
         case "int_type" | "int_parsing" | "int_from_float":
             return document.problem(place, f"is {shown(value)}, not a whole number")
-        case "greater_than_equal" | "less_than_equal":
-            return document.problem(place, f"is {shown(value)}", "write a number from 1 to 100")
+        case "float_type" | "float_parsing":
+            return document.problem(place, f"is {shown(value)}, not a number")
+        case "bool_type" | "bool_parsing":
+            return document.problem(place, f"is {shown(value)}", "write true or false")
+        case "greater_than_equal":
+            return document.problem(place, f"is {shown(value)}", f"write {detail['ctx']['ge']:g} or more")
+        case "less_than_equal":
+            return document.problem(place, f"is {shown(value)}", f"write {detail['ctx']['le']:g} or less")
         case "enum" | "literal_error":
             return document.problem(place, f"is {shown(value)}", f"write {detail['ctx']['expected']}")
         case "dict_type" | "model_type":
@@ -177,7 +188,10 @@ def _meant(place: Place) -> Place | None:
 
 
 def _section(place: Place) -> type[BaseModel]:
-    return _SECTIONS.get(str(place[0]), FleetFile) if len(place) > 1 else FleetFile
+    """Find the innermost section that holds the last key of ``place``."""
+    return next(
+        (_SECTIONS[key] for key in reversed(place[:-1]) if isinstance(key, str) and key in _SECTIONS), FleetFile
+    )
 
 
 def _document_problems(document: Document) -> Iterator[Problem]:
@@ -186,6 +200,8 @@ def _document_problems(document: Document) -> Iterator[Problem]:
     for place, text in document.scalars:
         if holds_token(text) and place[-1] not in ("token", "token_env"):
             yield document.problem(place, "holds a literal token", "put the token into .env and refer to it by ${NAME}")
+        if holds_key(text) and place[-1] not in ("api_key", "api_key_env"):
+            yield document.problem(place, "holds a literal key", "put the key into .env and refer to it by ${NAME}")
 
 
 def _warnings(keys: FleetFile, document: Document, folder: Path) -> Iterator[Problem]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from app.config.dialog import ELEVENLABS_KEY, OPENAI_KEY
 from app.config.document import Document, Place
 from app.config.rules import Surroundings
 from app.config.template import TemplateError, references, resolve
@@ -29,6 +30,8 @@ def relation_problems(data: Mapping[str, Any], document: Document, around: Surro
         *_repeated(bots, document, around),
         *_token_problems(bots, document, around),
         *_webhook_problems(bots, data, document, around),
+        *_app_problems(bots, data, document, around),
+        *_key_problems(bots, data, document, around),
         *_group_problems(bots, document, around),
     ]
 
@@ -105,6 +108,50 @@ def _webhook_problems(
             yield document.problem(
                 at, "is 'webhook', but there is no webhook section", "add webhook: {base_url: https://...}"
             )
+
+
+def _app_problems(bots: _Bots, data: Mapping[str, Any], document: Document, around: Surroundings) -> Iterator[Problem]:
+    if "webhook" in data or around.sandbox:
+        return
+    for place, bot in bots:
+        if bot.get("mini_apps") is True:
+            text = "needs a public address, but there is no webhook section"
+            yield document.problem((*place, "mini_apps"), text, "add webhook: {base_url: https://...}")
+
+
+def _key_problems(bots: _Bots, data: Mapping[str, Any], document: Document, around: Surroundings) -> Iterator[Problem]:
+    """Ask for the keys that sections need without naming them; each is asked for once."""
+    shared = _mapping(data, "dialog")
+    sections: list[tuple[Place, Mapping[str, Any]]] = [(("dialog",), shared)] if shared is not None else []
+    own = ((place, _mapping(bot, "dialog")) for place, bot in bots)
+    sections += [((*place, "dialog"), _overridden(shared or {}, keys)) for place, keys in own if keys is not None]
+    asked = set()
+    for place, section in sections:
+        for name in _implied_keys(section):
+            if around.secrets and not around.environ.get(name) and name not in asked:
+                asked.add(name)
+                remedy = f"put {name}=... into .env, or name another variable as api_key_env"
+                yield document.problem(place, f"variable {name} is not set", remedy)
+
+
+def _mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any] | None:
+    value = data.get(key)
+    return value if isinstance(value, dict) else None
+
+
+def _overridden(shared: Mapping[str, Any], own: Mapping[str, Any]) -> Mapping[str, Any]:
+    voices = [voice for voice in (_mapping(shared, "voice"), _mapping(own, "voice")) if voice is not None]
+    voice = {"voice": {key: value for voice in voices for key, value in voice.items()}} if voices else {}
+    return {**shared, **own, **voice}
+
+
+def _implied_keys(section: Mapping[str, Any]) -> Iterator[str]:
+    """Name the variables that a ``dialog`` section needs because it names neither a key nor a server."""
+    if "api_key_env" not in section and "base_url" not in section:
+        yield OPENAI_KEY
+    voice = _mapping(section, "voice")
+    if voice is not None and "api_key_env" not in voice and "base_url" not in voice:
+        yield OPENAI_KEY if voice.get("provider") == "openai" else ELEVENLABS_KEY
 
 
 def _group_problems(bots: _Bots, document: Document, around: Surroundings) -> Iterator[Problem]:

@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from app.config.settings import Mode
+from app.config.options import COMMANDS
+from app.config.settings import Api, Mode, VoiceProvider
 from app.config.template import TemplateError, UnsetVariableError, is_variable_name, resolve, single_reference
-from app.config.tokens import is_well_formed, redacted, shown
+from app.config.tokens import holds_key, is_well_formed, redacted, shown
 
 SANDBOX = "sandbox"
 """The value of ``telegram`` that asks for the local Bot API with a chat page."""
@@ -32,6 +33,9 @@ MEMORY_MINIMUM = 32 * 1024**2
 
 WEBHOOK_PORTS = (443, 80, 88, 8443)
 """The ports that Telegram calls (https://core.telegram.org/bots/api#setwebhook)."""
+
+
+LITERAL_KEY_REMEDY = "put the key into .env and write api_key_env: NAME_OF_THE_VARIABLE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,28 @@ def _not_blank(value: str) -> str:
 def _variable_name(value: str) -> str:
     if not is_variable_name(value):
         raise wrong("is not the name of a variable", "write the variable's name here and its value into .env")
+    return value
+
+
+def _api_url(value: str, info: ValidationInfo) -> str:
+    url = _value(value, info)
+    if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
+        raise wrong(f"is {shown(url)}", "write it like https://api.openai.com/v1")
+    return value
+
+
+def _marker(value: str, info: ValidationInfo) -> str:
+    if not value.strip():
+        raise wrong(f"is {shown(value)}", "write some text, or leave it out")
+    return _text(value, info)
+
+
+def _key_env(value: str, info: ValidationInfo) -> str:
+    if holds_key(value) or re.fullmatch(r"[0-9a-fA-F]{32,}", value):
+        raise wrong("holds a literal key", LITERAL_KEY_REMEDY)
+    around = _around(info)
+    if not around.environ.get(_variable_name(value)) and around.secrets:
+        raise wrong(f"variable {value} is not set", f"put {value}=... into .env")
     return value
 
 
@@ -266,6 +292,31 @@ def _number_text(value: Any) -> Any:
     return str(value) if type(value) is int else value
 
 
+def _commands(value: Any) -> Any:
+    """Accept a list of commands, a mapping that switches some on or off, and true or false for all of them."""
+    match value:
+        case bool():
+            return COMMANDS if value else ()
+        case dict() | list() | tuple():
+            for name in value:
+                _command(name)
+        case _:
+            raise wrong(f"is {shown(value)}", "write a list, like [menu, help], or false")
+    if not isinstance(value, dict):
+        return tuple(name for name in COMMANDS if name in value)
+    for name, choice in value.items():
+        if not isinstance(choice, bool):
+            raise wrong(f"{name} is {shown(choice)}", f"write {name}: false or {name}: true")
+    return tuple(name for name in COMMANDS if value.get(name, True))
+
+
+def _command(name: Any) -> None:
+    if name not in COMMANDS:
+        near = get_close_matches(str(name), COMMANDS, 1)
+        remedy = f"did you mean {near[0]!r}?" if near else f"the commands are {', '.join(COMMANDS)}"
+        raise wrong(f"{shown(name)} is not a command", remedy)
+
+
 def _chat(value: str) -> str:
     if not re.fullmatch(r"-?[0-9]+|@[A-Za-z0-9_]+", value):
         raise wrong(f"{shown(value)} is not a chat", "write its number, or @name of a public channel")
@@ -305,3 +356,27 @@ ChatId = Annotated[
 ModeName = Annotated[Mode, _Resolved]
 Language = Annotated[Literal["en", "ru"], _Resolved]
 Fallback = Annotated[Literal["polling"], _Resolved]
+KeyVariable = Annotated[str, AfterValidator(_key_env)]
+ApiUrl = Annotated[str, AfterValidator(_api_url)]
+Marker = Annotated[str, AfterValidator(_marker)]
+ApiName = Annotated[Api, _Resolved]
+ProviderName = Annotated[VoiceProvider, _Resolved]
+Effort = Annotated[str, _Resolved, AfterValidator(_not_blank)]
+Temperature = Annotated[float, _Resolved, Field(ge=0, le=2)]
+Seconds = Annotated[float, _Resolved, Field(ge=1, le=3600)]
+Retries = Annotated[int, _Resolved, Field(ge=0, le=20)]
+Count = Annotated[int, _Resolved, Field(ge=1)]
+Admin = Annotated[int, _Resolved]
+Commands = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_commands),
+    WithJsonSchema(
+        {
+            "type": ["array", "object", "boolean"],
+            "items": {"enum": list(COMMANDS)},
+            "propertyNames": {"enum": list(COMMANDS)},
+            "additionalProperties": {"type": "boolean"},
+        }
+    ),
+]
+"""Names from :data:`COMMANDS`, in its order."""

@@ -11,6 +11,7 @@ SANDBOX_TOKEN = "sandbox"  # noqa: S105 - the word that stands for "derive it fr
 _TELEGRAM_TOKEN = re.compile(r"[0-9]{3,}:[A-Za-z0-9_-]{30,}")
 _SANDBOX_PREFIX = "sandbox-"
 _NOT_IN_TOKENS = re.compile(r"[^A-Za-z0-9_-]")
+_API_KEY = re.compile(r"\bsk-[A-Za-z0-9_-]{16,}|\bsk_[0-9A-Za-z]{32,}")
 _ANY_TOKEN = re.compile(r"[0-9]+:[^\s/]+")
 
 
@@ -37,9 +38,14 @@ def holds_token(text: str) -> bool:
     return bool(_TELEGRAM_TOKEN.search(text))
 
 
+def holds_key(text: str) -> bool:
+    """Whether something in ``text`` looks like a key of OpenAI or ElevenLabs."""
+    return bool(_API_KEY.search(text))
+
+
 def redacted(text: str) -> str:
-    """Put dots for everything in ``text`` that looks like a token."""
-    return _TELEGRAM_TOKEN.sub("...", text)
+    """Put dots for everything in ``text`` that looks like a token or a key."""
+    return _API_KEY.sub("...", _TELEGRAM_TOKEN.sub("...", text))
 
 
 def shown(value: object) -> str:

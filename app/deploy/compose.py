@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from textwrap import indent
 
-from app.config.environment import BOTS_VARIABLE, HostedBot
+from app.config.dialog import Dialog
+from app.config.environment import BOTS_VARIABLE, DIALOG_VARIABLE, HostedBot
 from app.config.fleet import Bot, Fleet
+from app.config.options import COMMANDS
 from app.config.rules import memory_bytes
 from app.config.settings import Mode
 from app.config.template import Reference, rewrite
 from app.config.tokens import SANDBOX_TOKEN
-from app.deploy.proxy import CERTIFICATE, HEALTH_PORT, KEY, caddyfile, ports
+from app.deploy.proxy import CERTIFICATE, HEALTH_PORT, KEY, caddyfile, ports, routes
 from app.deploy.text import Value, Verbatim, lines, scalar
 
 LOCAL_IMAGE = "flotilla"
@@ -177,14 +179,14 @@ configs:
 def compose(fleet: Fleet) -> str:
     """Write the whole compose file of a fleet."""
     hosts = hosts_of(fleet)
-    webhooks = any(bot.mode is Mode.WEBHOOK for bot in fleet.bots)
+    proxy = bool(routes(fleet))
     parts = [HEADER.format(config=fleet.path.name), _shared(fleet), "\nservices:", _postgres(fleet, hosts)]
     parts.append(MIGRATE.format(build=_build(fleet)))
     parts += [SANDBOX] if fleet.sandbox else []
-    parts += [_proxy(fleet)] if webhooks else []
+    parts += [_proxy(fleet)] if proxy else []
     parts += [_block({service: _host(fleet, bots)}, 2) for service, bots in hosts.items()]
-    parts.append(_block({"volumes": dict.fromkeys(_volumes(fleet, webhooks), Verbatim(""))}, 0))
-    parts += [CONFIGS.format(content=_literal(_compose_text(caddyfile(fleet)), 6))] if webhooks else []
+    parts.append(_block({"volumes": dict.fromkeys(_volumes(fleet, proxy), Verbatim(""))}, 0))
+    parts += [CONFIGS.format(content=_literal(_compose_text(caddyfile(fleet)), 6))] if proxy else []
     return "".join(parts)
 
 
@@ -215,7 +217,7 @@ def _shared(fleet: Fleet) -> str:
         "DATABASE_URL": "postgresql://flotilla@postgres/flotilla",
         "PGPASSWORD": _password(fleet),
         **_server(fleet),
-        **_dialog(fleet),
+        **_dialog(fleet.dialog),
         **_alerts(fleet),
     }
     return SHARED.format(
@@ -298,7 +300,7 @@ def _environment(fleet: Fleet, bots: Sequence[Bot]) -> dict[str, Value]:
 
 
 def _single(fleet: Fleet, bot: Bot) -> dict[str, Value]:
-    url, log_file = fleet.webhook_url(bot), _log_file(bot)
+    url, page, log_file = fleet.webhook_url(bot), fleet.app_url(bot), _log_file(bot)
     variables = {
         "BOT_API_TOKEN": _token(fleet, bot),
         "BOT_NAME": _escaped(bot.bot_name),
@@ -309,14 +311,21 @@ def _single(fleet: Fleet, bot: Bot) -> dict[str, Value]:
         "BOT_LOG_FILE": log_file and _escaped(log_file),
         "LANGUAGE": bot.language,
         "WEBHOOK_URL": url and _compose_text(url),
+        "BOT_COMMANDS": (",".join(bot.commands) or "none") if bot.commands != COMMANDS else None,
+        "BOT_KEYWORDS": "true" if bot.keywords else None,
+        "BOT_ADMINS": ",".join(map(str, bot.admins)) or None,
+        "BOT_APP_URL": page and _compose_text(page),
     }
-    return {name: value for name, value in variables.items() if value is not None}
+    own = _dialog(fleet.dialog_of(bot)) if bot.dialog else {}
+    return {**{name: value for name, value in variables.items() if value is not None}, **own}
 
 
 def _group(fleet: Fleet, bots: Sequence[Bot]) -> dict[str, Value]:
     tokens = {} if fleet.sandbox else {bot.token_variable: _token(fleet, bot) for bot in bots if bot.token_variable}
     listed = [_compose_text(_hosted(fleet, bot).model_dump_json(exclude_defaults=True)) for bot in bots]
-    return {**tokens, BOTS_VARIABLE: Verbatim("|\n" + _literal(_json_list(listed), 8))}
+    own = [bot.dialog and fleet.dialog_of(bot) for bot in bots]
+    keys = {name: key for section in own if section for name, key in _keys(section).items()}
+    return {**tokens, **keys, BOTS_VARIABLE: Verbatim("|\n" + _literal(_json_list(listed), 8))}
 
 
 def _hosted(fleet: Fleet, bot: Bot) -> HostedBot:
@@ -329,6 +338,11 @@ def _hosted(fleet: Fleet, bot: Bot) -> HostedBot:
         language=bot.language,
         log_file=_log_file(bot),
         webhook_url=fleet.webhook_url(bot),
+        commands=bot.commands,
+        keywords=bot.keywords,
+        admins=bot.admins,
+        app_url=fleet.app_url(bot),
+        dialog=fleet.dialog_of(bot) if bot.dialog else None,
     )
 
 
@@ -351,15 +365,20 @@ def _server(fleet: Fleet) -> dict[str, str]:
     return {"TELEGRAM_API_URL": _escaped(url)} if url else {}
 
 
-def _dialog(fleet: Fleet) -> dict[str, str]:
-    if fleet.dialog is None:
+def _dialog(section: Dialog | None) -> dict[str, Value]:
+    """Write a ``dialog`` section as one variable, and the keys that it names under their own names."""
+    if section is None:
         return {}
-    variables = {"DIALOG_BASE_URL": _compose_text(fleet.dialog.base_url)}
-    if fleet.dialog.api_key_env:
-        variables["DIALOG_API_KEY"] = f"${{{fleet.dialog.api_key_env}:?put the key of the dialog model into .env}}"
-    if fleet.dialog.model:
-        variables["DIALOG_MODEL"] = _compose_text(fleet.dialog.model)
-    return variables
+    return {DIALOG_VARIABLE: _quoted(_compose_text(section.model_dump_json(exclude_defaults=True))), **_keys(section)}
+
+
+def _keys(section: Dialog) -> dict[str, str]:
+    return {name: f"${{{name}:?put the key of {what} into .env}}" for name, what in section.key_variables.items()}
+
+
+def _quoted(json: str) -> Verbatim:
+    """Write JSON as a YAML scalar in single quotes, in which it looks as it is."""
+    return Verbatim("'" + json.replace("'", "''") + "'")
 
 
 def _alerts(fleet: Fleet) -> dict[str, str]:
@@ -371,8 +390,8 @@ def _alerts(fleet: Fleet) -> dict[str, str]:
     }
 
 
-def _volumes(fleet: Fleet, webhooks: bool) -> list[str]:
-    wanted = {"postgres": True, "caddy": webhooks, "logs": any(bot.log_file for bot in fleet.bots)}
+def _volumes(fleet: Fleet, proxy: bool) -> list[str]:
+    wanted = {"postgres": True, "caddy": proxy, "logs": any(bot.log_file for bot in fleet.bots)}
     return [name for name, needed in wanted.items() if needed]
 
 

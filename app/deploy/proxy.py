@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from app.config.fleet import Fleet
+from app.config.fleet import Fleet, split_url
 from app.config.template import TemplateError, resolve
 
 BOT_PORT = 8080
-"""Where the host of a bot with ``mode: webhook`` listens."""
+"""Where the host of a bot with ``mode: webhook`` or ``mini_apps`` listens."""
 
 HEALTH_PORT = 2020
 """Where Caddy says, inside its container, that it is well."""
@@ -18,7 +18,8 @@ HEALTH_PORT = 2020
 CERTIFICATE = "/etc/caddy/certificate.pem"
 KEY = "/etc/caddy/certificate.key"
 
-_URL = re.compile(r"(?P<site>https?://[^/]+|\$\{[^}]*\}[^/]*)(?P<path>/.*)?")
+OLD_APP_PATHS = ("/api/questions", "/api/submit_response", "/get_questions", "/submit_response")
+"""What pages made for the old program call."""
 
 _HEAD = """\
 {
@@ -56,8 +57,15 @@ def routes(fleet: Fleet) -> dict[str, dict[str, str]]:
     for bot in fleet.bots:
         url = fleet.webhook_url(bot)
         if url is not None:
-            site, path = _split(url)
+            site, path = split_url(url)
             sites.setdefault(site, {})[path] = bot.service
+        page = fleet.app_url(bot)
+        if page is not None:
+            site, path = split_url(page)
+            # Each page calls the API below its own path. Pages made for the old program call it without a bot's name,
+            # and only one host can answer there: the first.
+            bare = dict.fromkeys(OLD_APP_PATHS, bot.service)
+            sites[site] = {**bare, **sites.get(site, {}), f"{path}*": bot.service}
     return sites
 
 
@@ -78,12 +86,6 @@ def ports(fleet: Fleet) -> list[int]:
 def _site(site: str, paths: Mapping[str, str], certificate: str) -> str:
     lines = (_ROUTE % {"path": path, "service": service, "port": BOT_PORT} for path, service in paths.items())
     return _SITE % {"site": site, "certificate": certificate, "routes": "".join(lines)}
-
-
-def _split(url: str) -> tuple[str, str]:
-    """Split a webhook's address into site and path; a reference at its beginning stands for the site."""
-    match = _URL.fullmatch(url)
-    return (match["site"], match["path"] or "/") if match else (url, "/")
 
 
 def _port(site: str) -> int:

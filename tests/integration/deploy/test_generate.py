@@ -25,6 +25,9 @@ VARIABLES = {
     "B_TOKEN": "6:a",
     "ALERTS_TOKEN": "7:a",
     "OPENAI_API_KEY": "k",
+    "ELEVENLABS_API_KEY": "v",
+    "MODEL_KEY": "m",
+    "MODEL_URL": "http://model.example.org/v1",
     "WEBHOOK_SECRET_TOKEN": "s",
     "WEBHOOK_BASE_URL": "https://bots.example.org",
     "NAME": "Ann",
@@ -47,9 +50,9 @@ def config_of(file: Path, *options: str, variables: dict[str, str] = VARIABLES) 
     return subprocess.run([*command, *options], env=environ, capture_output=True, text=True)
 
 
-def environment_of(file: Path, service: str) -> dict[str, Any]:
+def environment_of(file: Path, service: str, variables: dict[str, str] = VARIABLES) -> dict[str, Any]:
     """Return what a container's variables would be."""
-    read = config_of(file, "--format", "json")
+    read = config_of(file, "--format", "json", variables=variables)
     assert read.returncode == 0, read.stderr
     # Compose writes a dollar sign twice, so that its output can be its input.
     environment: dict[str, str] = json.loads(read.stdout)["services"][service]["environment"]
@@ -135,6 +138,25 @@ def test_a_container_of_the_sandbox_understands_its_variables() -> None:
     variables = environment_of(CASES / "sandbox.out.yaml", "lighthouse")
     settings = host_settings_from_environment(variables)
     assert (settings.telegram_url, settings.bots[0].token) == ("http://sandbox:8080", sandbox_token("lighthouse"))
+
+
+@needs_compose
+@pytest.mark.parametrize(
+    ("case", "services"), [("dialogs", ["root", "lighthouse", "pair"]), ("pages", ["root", "pair"])]
+)
+def test_containers_run_the_bots_that_the_config_describes(case: str, services: list[str]) -> None:
+    from app.config.environment import host_settings_from_environment
+    from app.config.host import host_settings
+    from app.config.load import load_fleet
+
+    tokens = {name: f"123456{place}:{'A' * 35}" for place, name in enumerate(VARIABLES) if name.endswith("_TOKEN")}
+    variables = VARIABLES | tokens | {"WEBHOOK_SECRET_TOKEN": "s"}
+    fleet = load_fleet(CASES / f"{case}.in.yaml", variables)
+    expected = {bot.name: bot for bot in host_settings(fleet, database_url="", listen=("0.0.0.0", 8080)).bots}
+    for service in services:
+        settings = host_settings_from_environment(environment_of(CASES / f"{case}.out.yaml", service, variables))
+        assert settings.bots == tuple(expected[bot.name] for bot in settings.bots)
+        assert (settings.listen is not None) == any(bot.options.app_url for bot in settings.bots)
 
 
 def run_script(

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app.config.environment import TooManyArgumentsError, host_settings_from_environment
-from app.config.settings import BotSettings, HostSettings, Mode, WebhookSettings
+from app.config.options import Options
+from app.config.settings import (
+    REASONING_MODELS,
+    Api,
+    BotSettings,
+    DialogSettings,
+    HostSettings,
+    Mode,
+    ModelTraits,
+    VoiceProvider,
+    VoiceSettings,
+    WebhookSettings,
+)
 from app.config.tokens import sandbox_token
 from app.errors import InputError
 
@@ -24,6 +36,25 @@ OLD = {"BOT_API_TOKEN": TOKEN, "DATABASE_URL": DATABASE}
 def one(**keys: object) -> BotSettings:
     return BotSettings(**{"name": "bot", "bot_name": "", "token": TOKEN, **keys})  # type: ignore[arg-type]
 
+
+EVERYTHING = {
+    "base_url": "http://m",
+    "api_key_env": "KEY",
+    "model": "qwen3",
+    "api": "responses",
+    "temperature": 0,
+    "reasoning_effort": "high",
+    "max_tokens": 1000,
+    "timeout": 30,
+    "retries": 0,
+    "stream": True,
+    "daily_tokens": 100000,
+    "max_messages": 50,
+    "exit_after": 5,
+    "stop_markers": ["[END]"],
+    "models": [{"pattern": "qwen*", "temperature": False, "reasoning": True}],
+    "voice": {"provider": "openai", "transcription_model": "whisper-1", "speech_model": "tts-1", "voice": "alloy"},
+}
 
 # Variables beside token and database, the arguments, and the bot that results.
 BOTS = [
@@ -52,6 +83,43 @@ BOTS = [
         {"BOT_MODE": "webhook", "WEBHOOK_URL": "https://h/x", "WEBHOOK_SECRET_TOKEN": "s", "WEBHOOK_SSL_CERT": "c.pem"},
         [],
         one(mode=Mode.WEBHOOK, webhook=WebhookSettings("https://h/x", "s", Path("c.pem"))),
+    ),
+    ({"BOT_COMMANDS": "help, menu"}, [], one(options=Options(commands=frozenset({"menu", "help"})))),
+    ({"BOT_COMMANDS": "none"}, [], one(options=Options(commands=frozenset()))),
+    ({"BOT_KEYWORDS": "true"}, [], one(options=Options(has_keywords=True))),
+    ({"BOT_ADMINS": "5,-100200"}, [], one(options=Options(admins=frozenset({5, -100200})))),
+    # The old program's variables are enough for dialogs.
+    ({"OPENAI_API_KEY": "k"}, [], one(dialog=DialogSettings(api_key="k"))),
+    ({"ELEVENLABS_API_KEY": "v"}, [], one()),
+    (
+        {"OPENAI_API_KEY": "k", "ELEVENLABS_API_KEY": "v"},
+        [],
+        one(dialog=DialogSettings(api_key="k", voice=VoiceSettings(api_key="v"))),
+    ),
+    ({"OPENAI_API_KEY": "k", "DIALOG": "{}"}, [], one(dialog=DialogSettings(api_key="k"))),
+    # A key that was not meant for a server is not sent to it.
+    ({"OPENAI_API_KEY": "k", "DIALOG": '{"base_url": "http://m"}'}, [], one(dialog=DialogSettings("http://m"))),
+    (
+        {"KEY": "k", "OPENAI_API_KEY": "v", "DIALOG": json.dumps(EVERYTHING)},
+        [],
+        one(
+            options=Options(stop_markers=("[END]",), exit_after=5, max_messages=50),
+            dialog=DialogSettings(
+                base_url="http://m",
+                api_key="k",
+                model="qwen3",
+                api=Api.RESPONSES,
+                temperature=0.0,
+                reasoning="high",
+                max_tokens=1000,
+                timeout=30.0,
+                retries=0,
+                is_streaming=True,
+                daily_tokens=100000,
+                traits=(ModelTraits("qwen*", takes_temperature=False, takes_reasoning=True), *REASONING_MODELS),
+                voice=VoiceSettings(VoiceProvider.OPENAI, None, "v", "whisper-1", "tts-1", "alloy"),
+            ),
+        ),
     ),
 ]
 
@@ -104,7 +172,78 @@ def test_a_group() -> None:
     )
 
 
+def test_a_page_for_mini_apps_is_served() -> None:
+    settings = host_settings_from_environment(OLD | {"BOT_APP_URL": "https://h/app/a/"})
+    assert settings.bots == (one(options=Options(app_url="https://h/app/a/")),)
+    assert settings.listen == ("0.0.0.0", 8080)
+
+
+def test_dialogs_and_options_of_a_group() -> None:
+    listed = [
+        {"name": "a", "commands": ["help"], "keywords": True, "admins": [5], "app_url": "https://h/app/a/"},
+        {"name": "b", "dialog": {"model": "own", "api_key_env": "OWN_KEY", "exit_after": 3}},
+    ]
+    shared = {"model": "shared", "api_key_env": "SHARED_KEY", "max_messages": 9}
+    settings = host_settings_from_environment(
+        {
+            "FLOTILLA_BOTS": json.dumps(listed),
+            "DIALOG": json.dumps(shared),
+            "DATABASE_URL": DATABASE,
+            "OWN_KEY": "own",
+            "SHARED_KEY": "shared",
+        }
+    )
+    assert settings.bots == (
+        BotSettings(
+            "a",
+            "",
+            sandbox_token("a"),
+            options=Options(frozenset({"help"}), True, frozenset({5}), max_messages=9, app_url="https://h/app/a/"),
+            dialog=DialogSettings(model="shared", api_key="shared"),
+        ),
+        BotSettings(
+            "b",
+            "",
+            sandbox_token("b"),
+            options=Options(exit_after=3),
+            dialog=DialogSettings(model="own", api_key="own"),
+        ),
+    )
+    assert settings.listen == ("0.0.0.0", 8080)
+
+
 ERRORS = [
+    (
+        OLD | {"BOT_COMMANDS": "help,nxt", "BOT_KEYWORDS": "yes", "BOT_ADMINS": "5,@ann"},
+        [
+            "BOT_COMMANDS: 'nxt' is not a command; write some of menu,restart,next,back,help, or none",
+            "BOT_KEYWORDS: is 'yes'; write true or false",
+            "BOT_ADMINS: '@ann' is not a chat id; write it like 123456,234567",
+        ],
+    ),
+    (
+        OLD | {"DIALOG": '{"voice": {}}'},
+        [
+            "ELEVENLABS_API_KEY: is not set; put ELEVENLABS_API_KEY=... into .env",
+            "OPENAI_API_KEY: is not set; put OPENAI_API_KEY=... into .env",
+        ],
+    ),
+    (
+        {"DATABASE_URL": DATABASE, "DIALOG": '{"api_key_env": "KEY"}', "FLOTILLA_BOTS": '[{"name":"a"},{"name":"b"}]'},
+        ["KEY: is not set; put KEY=... into .env"],
+    ),
+    (
+        OLD | {"DIALOG": '{"timeout": -1}'},
+        ['DIALOG: timeout: Input should be greater than or equal to 1; write it like {"model": "gpt-4.1"}'],
+    ),
+    (
+        OLD | {"DIALOG": "{]"},
+        ['DIALOG: Invalid JSON: key must be a string at line 1 column 2; write it like {"model": "gpt-4.1"}'],
+    ),
+    (
+        {"DATABASE_URL": DATABASE, "FLOTILLA_BOTS": '[{"name":"a"},{"name":"b"},{"name":"a"}]'},
+        ["FLOTILLA_BOTS: 'a' is the name of two bots; rename one"],
+    ),
     (
         {},
         [

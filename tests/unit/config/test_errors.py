@@ -23,6 +23,10 @@ ENVIRON = {"A": TOKEN, "B": OTHER_TOKEN, "SAME": TOKEN, "BROKEN": "123:short", "
 
 NAME_REMEDY = "use up to 63 letters a-z, digits, '.', '_', '-', beginning with a letter or digit"
 LITERAL = "holds a literal token; put the token into .env and write token_env: NAME_OF_THE_VARIABLE"
+KEY_REMEDY = "put the key into .env and write api_key_env: NAME_OF_THE_VARIABLE"
+LITERAL_KEY = f"holds a literal key; {KEY_REMEDY}"
+API_KEY = "sk-proj-0123456789abcdefghijklmnop"
+VOICE_KEY = "sk_0123456789abcdef0123456789abcdef0123456789abcdef"
 
 # A line of a bot called 'bot' (line 4 of the config, in the sandbox), and what is said about it.
 KEYS = [
@@ -39,8 +43,8 @@ KEYS = [
     ("version: 1.3", "bots/bot/version: is 1.3, not text; put it in quotes"),
     ("version: a b", "bots/bot/version: 'a b' is not an image tag; write it like \"1.4.0\""),
     ("group: proxy", "bots/bot/group: 'proxy' is the name of another service of the fleet; choose another name"),
-    ("replicas: 0", "bots/bot/replicas: is 0; write a number from 1 to 100"),
-    ("replicas: 101", "bots/bot/replicas: is 101; write a number from 1 to 100"),
+    ("replicas: 0", "bots/bot/replicas: is 0; write 1 or more"),
+    ("replicas: 101", "bots/bot/replicas: is 101; write 100 or less"),
     ("replicas: two", "bots/bot/replicas: is 'two', not a whole number"),
     ("replicas: 1.5", "bots/bot/replicas: is 1.5, not a whole number"),
     ("memory: lots", "bots/bot/memory: 'lots' is not a memory size; write it like 160m or 1g"),
@@ -59,6 +63,18 @@ KEYS = [
         "env: {A: '${UNSET'}",
         "bots/bot/env/A: '${' does not begin a reference; write ${NAME}, or $${ for the two characters themselves",
     ),
+    ("commands: [menu, nxt]", "bots/bot/commands: 'nxt' is not a command; did you mean 'next'?"),
+    (
+        "commands: {zzz: true}",
+        "bots/bot/commands: 'zzz' is not a command; the commands are menu, restart, next, back, help",
+    ),
+    ("commands: {next: 0}", "bots/bot/commands: next is 0; write next: false or next: true"),
+    ("commands: menu", "bots/bot/commands: is 'menu'; write a list, like [menu, help], or false"),
+    ("keywords: often", "bots/bot/keywords: is 'often'; write true or false"),
+    ("admins: 5", "bots/bot/admins: must be a list (lines that begin with '- ')"),
+    ("admins: ['@ann']", "bots/bot/admins/1: is '@ann', not a whole number"),
+    ("mini_apps: [1]", "bots/bot/mini_apps: is [1]; write true or false"),
+    ("dialog: gpt", "bots/bot/dialog: must be a mapping (key: value lines)"),
     ("nmae: x", "bots/bot/nmae: unknown key 'nmae'; did you mean 'name'?"),
     (
         "token_env: a-b",
@@ -89,6 +105,92 @@ def test_a_wrong_key_of_a_bot(checkout: Checkout, line: str, error: str) -> None
     (checkout.folder / "scripts" / "empty").mkdir()
     (checkout.folder / "scripts" / "link").symlink_to("/")
     assert checkout.errors(f"telegram: sandbox\nbots:\n- name: bot\n  {line}\n") == [f"4: {error}"]
+
+
+# A line of the section 'dialog' (line 2 of the config), and what is said about it.
+DIALOGS = [
+    ("modle: x", "dialog/modle: unknown key 'modle'; did you mean 'model'?"),
+    ("model: 4", "dialog/model: is 4, not text; put it in quotes"),
+    ("base_url: '${UNSET}'", "dialog/base_url: variable UNSET is not set; put UNSET=... into .env"),
+    ("base_url: localhost:8000/v1", "dialog/base_url: is 'localhost:8000/v1'; write it like https://api.openai.com/v1"),
+    ("api: chat", "dialog/api: is 'chat'; write 'chat_completions' or 'responses'"),
+    ("temperature: hot", "dialog/temperature: is 'hot', not a number"),
+    ("temperature: -0.1", "dialog/temperature: is -0.1; write 0 or more"),
+    ("temperature: 2.5", "dialog/temperature: is 2.5; write 2 or less"),
+    (
+        "reasoning_effort: ' '",
+        "dialog/reasoning_effort: is ' '; write some text in one line, or leave the key out",
+    ),
+    ("max_tokens: 0", "dialog/max_tokens: is 0; write 1 or more"),
+    ("timeout: 0.5", "dialog/timeout: is 0.5; write 1 or more"),
+    ("timeout: 9000", "dialog/timeout: is 9000; write 3600 or less"),
+    ("retries: -1", "dialog/retries: is -1; write 0 or more"),
+    ("retries: 21", "dialog/retries: is 21; write 20 or less"),
+    ("stream: maybe", "dialog/stream: is 'maybe'; write true or false"),
+    ("daily_tokens: many", "dialog/daily_tokens: is 'many', not a whole number"),
+    ("max_messages: 0", "dialog/max_messages: is 0; write 1 or more"),
+    ("exit_after: 0", "dialog/exit_after: is 0; write 1 or more"),
+    ("stop_markers: STOP", "dialog/stop_markers: must be a list (lines that begin with '- ')"),
+    ("stop_markers: ['']", "dialog/stop_markers/1: is ''; write some text, or leave it out"),
+    ("models: [{temperature: false}]", "dialog/models/1/pattern: is missing; write pattern: ..."),
+    ("models: [{patern: x}]", "dialog/models/1/patern: unknown key 'patern'; did you mean 'pattern'?"),
+    ("models: [{pattern: x, reasoning: low}]", "dialog/models/1/reasoning: is 'low'; write true or false"),
+    ("voice: {provider: acme}", "dialog/voice/provider: is 'acme'; write 'elevenlabs' or 'openai'"),
+    ("voice: {voise: x}", "dialog/voice/voise: unknown key 'voise'; did you mean 'voice'?"),
+    ("api_key_env: UNSET", "dialog/api_key_env: variable UNSET is not set; put UNSET=... into .env"),
+    ("api_key_env: EMPTY", "dialog/api_key_env: variable EMPTY is not set; put EMPTY=... into .env"),
+    ("voice: {api_key_env: UNSET}", "dialog/voice/api_key_env: variable UNSET is not set; put UNSET=... into .env"),
+    (
+        "api_key_env: a-b",
+        "dialog/api_key_env: is not the name of a variable; write the variable's name here and its value into .env",
+    ),
+    (f"api_key_env: {API_KEY}", f"dialog/api_key_env: {LITERAL_KEY}"),
+    (f"voice: {{api_key_env: {VOICE_KEY}}}", f"dialog/voice/api_key_env: {LITERAL_KEY}"),
+    (f"api_key_env: {'ab' * 16}", f"dialog/api_key_env: {LITERAL_KEY}"),
+    (f"api_key: {API_KEY}", f"dialog/api_key: unknown key 'api_key'; {KEY_REMEDY}"),
+    (f"voice: {{api_key: {VOICE_KEY}}}", f"dialog/voice/api_key: unknown key 'api_key'; {KEY_REMEDY}"),
+    (f"model: {API_KEY}", "dialog/model: holds a literal key; put the key into .env and refer to it by ${NAME}"),
+]
+
+
+@pytest.mark.parametrize(("line", "error"), DIALOGS, ids=[line for line, _ in DIALOGS])
+def test_a_wrong_key_of_dialogs(checkout: Checkout, line: str, error: str) -> None:
+    config = f"telegram: sandbox\ndialog: {{{line}}}\nbots: [{{name: bot}}]\n"
+    keys = {"OPENAI_API_KEY": "k", "ELEVENLABS_API_KEY": "k", "EMPTY": ""}
+    errors = checkout.errors(config, keys)
+    assert errors == [f"2: {error}"]
+    assert not [key for key in (API_KEY, VOICE_KEY, "ab" * 16) if key in errors[0]]
+
+
+def test_a_wrong_key_of_one_bots_dialogs(checkout: Checkout) -> None:
+    config = "telegram: sandbox\nbots:\n- name: a\n  dialog:\n    voice: {api_key_env: UNSET, base_url: 'http://v'}\n"
+    assert checkout.errors(config, {"OPENAI_API_KEY": "k"}) == [
+        "5: bots/a/dialog/voice/api_key_env: variable UNSET is not set; put UNSET=... into .env"
+    ]
+
+
+IMPLIED = "put {0}=... into .env, or name another variable as api_key_env"
+# The section of the fleet and the one of its bot 'a', and the keys that are asked for.
+KEYS_ASKED_FOR = [
+    ("{}", "", [("1: dialog", "OPENAI_API_KEY")]),
+    ("{base_url: 'http://own'}", "", []),
+    ("{}", "{model: x}", [("1: dialog", "OPENAI_API_KEY")]),
+    ("{base_url: 'http://own'}", "{model: x}", []),
+    ("", "{model: x}", [("3: bots/a/dialog", "OPENAI_API_KEY")]),
+    ("{base_url: 'http://own', voice: {}}", "", [("1: dialog", "ELEVENLABS_API_KEY")]),
+    ("{base_url: 'http://own', voice: {provider: openai}}", "", [("1: dialog", "OPENAI_API_KEY")]),
+    ("{base_url: 'http://own', voice: {base_url: 'http://own'}}", "{voice: {voice: Anna}}", []),
+    ("{base_url: 'http://own'}", "{voice: {voice: Anna}}", [("3: bots/a/dialog", "ELEVENLABS_API_KEY")]),
+]
+
+
+@pytest.mark.parametrize(("shared", "own", "asked"), KEYS_ASKED_FOR)
+def test_keys_that_nobody_named(checkout: Checkout, shared: str, own: str, asked: list[tuple[str, str]]) -> None:
+    config = f"dialog: {shared}\ntelegram: sandbox\nbots: [{{name: a, dialog: {own}}}]\n"
+    expected = [f"{place}: variable {name} is not set; {IMPLIED.format(name)}" for place, name in asked]
+    assert (checkout.errors(config) if expected else [*checkout.load(config).warnings]) == expected
+    checkout.load(config, {name: "k" for _, name in asked})
+    checkout.load(config, need_secrets=False)
 
 
 # A whole config, and all that is said about it. Variables A, B and SAME hold tokens, BROKEN and EMPTY do not.
@@ -211,6 +313,20 @@ CONFIGS = [
         [
             "5: bots/a/mode: appears twice; keep one of the two",
             "5: bots/a/mode: is 'webhook', but there is no webhook section; add webhook: {base_url: https://...}",
+        ],
+    ),
+    (
+        "bots:\n- {name: a, token_env: A, mini_apps: true}\n",
+        [
+            "2: bots/a/mini_apps: needs a public address, but there is no webhook section; "
+            "add webhook: {base_url: https://...}"
+        ],
+    ),
+    (
+        "telegram: sandbox\ndefaults: {admins: [x], commands: {nxt: true}}\nbots: [{name: a}]",
+        [
+            "2: defaults/admins/1: is 'x', not a whole number",
+            "2: defaults/commands: 'nxt' is not a command; did you mean 'next'?",
         ],
     ),
     ("telegram: sandbox\nbots: [{name: a}]\nimages: x", ["3: images: unknown key 'images'; did you mean 'image'?"]),

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app.config.host import UnknownBotError, host_settings
-from app.config.settings import BotSettings, HostSettings, Mode, WebhookSettings
+from app.config.options import Options
+from app.config.settings import BotSettings, DialogSettings, HostSettings, Mode, VoiceSettings, WebhookSettings
 from app.config.tokens import sandbox_token
 
 if TYPE_CHECKING:
@@ -82,6 +83,82 @@ def test_the_sandbox_needs_no_tokens(checkout: Checkout) -> None:
 def test_another_bot_api_server(checkout: Checkout) -> None:
     fleet = checkout.load("telegram: http://localhost:8081/\nbots: [{name: a, token_env: A}]\n", {"A": "1:own"})
     assert host_settings(fleet, database_url=DATABASE).telegram_url == "http://localhost:8081"
+
+
+LISTEN = ("127.0.0.1", 8091)
+
+
+def test_every_bot_of_the_sandbox_has_a_page_on_this_machine(checkout: Checkout) -> None:
+    fleet = checkout.load("telegram: sandbox\nbots: [{name: a}, {name: b, mini_apps: true}]\n")
+    settings = host_settings(fleet, database_url=DATABASE, telegram_url="http://localhost:8080", listen=LISTEN)
+    assert settings.listen == LISTEN
+    assert [bot.options.app_url for bot in settings.bots] == [
+        "http://127.0.0.1:8091/app/a/",
+        "http://127.0.0.1:8091/app/b/",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("listen", "urls"), [(LISTEN, [None, "https://bots.example.org/app/b/"]), (None, [None, None])]
+)
+def test_elsewhere_pages_have_a_public_address(
+    checkout: Checkout, listen: tuple[str, int] | None, urls: list[str | None]
+) -> None:
+    fleet = checkout.load(
+        """\
+        telegram: http://localhost:8081
+        webhook: {base_url: "https://${HOST}"}
+        bots: [{name: a, token_env: A_TOKEN}, {name: b, token_env: B_TOKEN, mini_apps: true}]
+        """,
+        ENVIRON,
+    )
+    settings = host_settings(fleet, database_url=DATABASE, listen=listen)
+    assert [bot.options.app_url for bot in settings.bots] == urls
+
+
+def test_options_and_dialogs(checkout: Checkout) -> None:
+    fleet = checkout.load(
+        """\
+        telegram: sandbox
+        dialog: {base_url: "${MODEL_URL}", api_key_env: KEY, temperature: 0, stop_markers: ["${MARKER}"]}
+        bots:
+          - {name: a, commands: [menu], keywords: true, admins: [5]}
+          - name: b
+            dialog: {api_key_env: OTHER, exit_after: 3, voice: {base_url: "http://${HOST}", voice: Anna}}
+        """,
+        {"MODEL_URL": "http://model/v1", "KEY": "k", "OTHER": "o", "MARKER": "[END]", "HOST": "voice"},
+    )
+    settings = host_settings(fleet, database_url=DATABASE, telegram_url="http://localhost:8080")
+    assert [(bot.options, bot.dialog) for bot in settings.bots] == [
+        (
+            Options(frozenset({"menu"}), has_keywords=True, admins=frozenset({5}), stop_markers=("[END]",)),
+            DialogSettings("http://model/v1", "k", temperature=0.0),
+        ),
+        (
+            Options(stop_markers=("[END]",), exit_after=3),
+            DialogSettings(
+                "http://model/v1", "o", temperature=0.0, voice=VoiceSettings(base_url="http://voice", voice="Anna")
+            ),
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("environ", "dialog"),
+    [
+        ({}, None),
+        ({"ELEVENLABS_API_KEY": "v"}, None),
+        ({"OPENAI_API_KEY": "k"}, DialogSettings(api_key="k")),
+        (
+            {"OPENAI_API_KEY": "k", "ELEVENLABS_API_KEY": "v"},
+            DialogSettings(api_key="k", voice=VoiceSettings(api_key="v")),
+        ),
+    ],
+)
+def test_dialogs_without_a_section(checkout: Checkout, environ: dict[str, str], dialog: DialogSettings | None) -> None:
+    fleet = checkout.load("telegram: sandbox\nbots: [{name: a}]\n", environ)
+    settings = host_settings(fleet, database_url=DATABASE, telegram_url="http://localhost:8080")
+    assert settings.bots[0].dialog == dialog
 
 
 def test_secrets_stay_out_of_the_representation(checkout: Checkout) -> None:

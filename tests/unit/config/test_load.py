@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.config.fleet import Alerts, Bot, Defaults, Dialog, Webhook
-from app.config.settings import Mode
+from app.config.dialog import Dialog, Model, Voice
+from app.config.fleet import Alerts, Bot, Defaults, Webhook
+from app.config.settings import Api, Mode, VoiceProvider
 
 if TYPE_CHECKING:
     from conftest import Checkout
@@ -52,6 +53,7 @@ ENVIRON = {
     "TEST_TOKEN": OTHER_TOKEN,
     "WEBHOOK_SECRET_TOKEN": "s3cret",
     "WEBHOOK_BASE_URL": "https://other.example.org",
+    "OPENAI_API_KEY": "the key",
 }
 
 
@@ -188,6 +190,75 @@ def test_references_in_keys_that_have_to_be_known(checkout: Checkout) -> None:
     )
     assert fleet.sandbox
     assert fleet.bots == (bot(name="a_x", replicas=3, memory="1g"),)
+
+
+@pytest.mark.parametrize(
+    ("written", "commands"),
+    [
+        ("[help, menu]", ("menu", "help")),
+        ("[]", ()),
+        ("false", ()),
+        ("true", ("menu", "restart", "next", "back", "help")),
+        ("{next: false, back: false}", ("menu", "restart", "help")),
+        ("{next: true}", ("menu", "restart", "next", "back", "help")),
+        ("", ("menu", "restart", "next", "back", "help")),
+    ],
+)
+def test_spellings_of_commands(checkout: Checkout, written: str, commands: tuple[str, ...]) -> None:
+    assert checkout.load(f"telegram: sandbox\nbots: [{{name: a, commands: {written}}}]\n").bots[0].commands == commands
+
+
+def test_options_of_bots(checkout: Checkout) -> None:
+    fleet = checkout.load(
+        """\
+        telegram: sandbox
+        defaults: {commands: [menu], keywords: true, admins: [5, "${ADMIN}"], mini_apps: true}
+        bots:
+          - name: a
+          - {name: b, commands: {menu: false}, keywords: false, admins: [], mini_apps: false}
+        """,
+        {"ADMIN": "-100200"},
+    )
+    assert [(found.commands, found.keywords, found.admins, found.mini_apps) for found in fleet.bots] == [
+        (("menu",), True, (5, -100200), True),
+        (("restart", "next", "back", "help"), False, (), False),
+    ]
+
+
+def test_a_bots_own_section_of_dialogs_changes_the_fleets_key_by_key(checkout: Checkout) -> None:
+    fleet = checkout.load(
+        """\
+        telegram: sandbox
+        dialog:
+          base_url: ${MODEL_URL}
+          api: responses
+          temperature: 0
+          reasoning: low
+          models: [{pattern: "qwen*", reasoning: true}]
+          voice: {provider: openai, base_url: http://voice, voice: Anna}
+        bots:
+          - name: a
+          - name: b
+            dialog: {model: gpt-5, reasoning_effort: high, stop_markers: ["[END]"], voice: {voice: Boris}}
+          - {name: c, dialog: {api: chat_completions}}
+        """,
+        {"MODEL_URL": "http://model"},
+    )
+    shared = Dialog(
+        base_url="${MODEL_URL}",
+        api=Api.RESPONSES,
+        temperature=0.0,
+        reasoning_effort="low",
+        models=(Model(pattern="qwen*", reasoning=True),),
+        voice=Voice(provider=VoiceProvider.OPENAI, base_url="http://voice", voice="Anna"),
+    )
+    own = {"model": "gpt-5", "reasoning_effort": "high", "stop_markers": ("[END]",)}
+    voice = Voice(provider=VoiceProvider.OPENAI, base_url="http://voice", voice="Boris")
+    assert [fleet.dialog_of(found) for found in fleet.bots] == [
+        shared,
+        shared.model_copy(update={**own, "voice": voice}),
+        shared.model_copy(update={"api": Api.CHAT_COMPLETIONS}),
+    ]
 
 
 def test_scripts_of_another_place(checkout: Checkout) -> None:

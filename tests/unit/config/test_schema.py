@@ -26,4 +26,4 @@ def test_unknown_keys_are_refused() -> None:
     found = json.loads(schema())
     assert [part["additionalProperties"] for part in (found, *found["$defs"].values()) if "properties" in part] == [
         False
-    ] * 6
+    ] * 8

@@ -119,6 +119,15 @@ def test_no_bot_of_webhooks_no_proxy() -> None:
     assert "proxy" not in parsed(polling)["services"]
 
 
+def test_a_bot_with_other_dialogs_changes_nothing_but_its_service() -> None:
+    fleet = load_fleet(CASES / "dialogs.in.yaml", {}, need_secrets=False)
+    root, *others = fleet.bots
+    own = root.model_copy(update={"dialog": fleet.bots[1].dialog})
+    before, after = parsed(fleet), parsed(fleet.model_copy(update={"bots": (own, *others)}))
+    assert before["services"].pop("root") != after["services"].pop("root")
+    assert before == after
+
+
 def test_a_thousand_bots() -> None:
     fleet = fleet_of([Bot.model_construct(name=f"bot{n}", bot_name=f"bot{n}", token_env=f"T{n}") for n in range(1000)])
     services = parsed(fleet)["services"]
