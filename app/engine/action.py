@@ -183,7 +183,8 @@ class RecordRow:
 
     ``score`` and ``maxscore`` are both set or both ``None``; ``attempt`` counts the scores of the element in the run,
     from 1. ``body`` is the snapshot of the element. Rows of a dialog's turns have no snapshot, and
-    ``content``: what was said as the model reads or wrote it.
+    ``content``: what was said as the model reads or wrote it. What is said or pressed in a dialog beside the
+    conversation (a ban, the exit button) has neither.
     """
 
     run_id: int

@@ -48,10 +48,36 @@ class RestartPress:
         return f"s:{self.run_id}:{self.step}"
 
 
-Press = ChoicePress | ResumePress | RestartPress
+@dataclass(frozen=True, slots=True)
+class ExitPress:
+    """Leave the dialog on screen, or a mini app that cannot be shown."""
+
+    run_id: int
+    step: int
+
+    @property
+    def data(self) -> str:
+        """The callback data of such a button."""
+        return f"e:{self.run_id}:{self.step}"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPress:
+    """Ask the model again, in the dialog on screen."""
+
+    run_id: int
+    step: int
+
+    @property
+    def data(self) -> str:
+        """The callback data of such a button."""
+        return f"t:{self.run_id}:{self.step}"
+
+
+Press = ChoicePress | ResumePress | RestartPress | ExitPress | RetryPress
 """Everything a button of the engine can ask for."""
 
-_DATA = re.compile(r"([crs])((?::[0-9]{1,18}){2,3})")
+_DATA = re.compile(r"([crset])((?::[0-9]{1,18}){2,3})")
 
 
 def parse_press(data: str) -> Press | None:
@@ -67,6 +93,10 @@ def parse_press(data: str) -> Press | None:
             return ResumePress(run_id, step)
         case "s", [run_id, step]:
             return RestartPress(run_id, step)
+        case "e", [run_id, step]:
+            return ExitPress(run_id, step)
+        case "t", [run_id, step]:
+            return RetryPress(run_id, step)
         case _:
             return None
 

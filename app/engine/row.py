@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from app.engine.action import RecordRow, Role
 from app.engine.state import Run, Score
 
@@ -12,8 +14,19 @@ def bot_row(run: Run, report: str | None, score: Score | None = None) -> RecordR
 
 
 def user_row(run: Run, report: str) -> RecordRow:
-    """Record what the learner said, pressed or voted for."""
-    return _row(run, Role.USER, report, None)
+    """Record what the learner said, pressed or voted for; in a dialog, beside the conversation."""
+    row = _row(run, Role.USER, report, None)
+    return replace(row, body=None) if run.talk is not None else row
+
+
+def said_row(run: Run, role: Role, report: str, content: str) -> RecordRow:
+    """Record a turn of a dialog; ``content`` is what the model reads or wrote, ``report`` what the learner sees."""
+    return replace(_row(run, role, report, None), body=None, content=content)
+
+
+def notice_row(run: Run, report: str) -> RecordRow:
+    """Record what the bot said in a dialog beside the conversation: the model does not read it."""
+    return replace(_row(run, Role.BOT, report, None), body=None)
 
 
 def _row(run: Run, role: Role, report: str | None, score: Score | None) -> RecordRow:

@@ -28,11 +28,22 @@ from app.course.element import (
     Unsupported,
 )
 from app.course.markup import utf16_length
-from app.engine.action import Action, Button, MediaKind, SendMedia, SendPoll, SendText, StartTimer
-from app.engine.press import ChoicePress
+from app.engine.action import (
+    Action,
+    Button,
+    JobKind,
+    MediaKind,
+    SendMedia,
+    SendPoll,
+    SendText,
+    StartJob,
+    StartTimer,
+)
+from app.engine.press import ChoicePress, ExitPress
 from app.engine.result import result_of, verdict_of
 from app.engine.row import bot_row
-from app.engine.state import Run
+from app.engine.scene import Scene
+from app.engine.state import Run, Talk
 from app.texts import Texts
 
 CAPTION_LIMIT = 1024
@@ -60,7 +71,7 @@ def awaited(element: AnyElement) -> Awaited:
             return Awaited.PRESS if element.choices else Awaited.NOTHING
         case Audio() | Section():
             return Awaited.NOTHING
-        case Input():
+        case Input() | Dialog():
             return Awaited.TEXT
         case Quiz() | Question() | MultiChoice():
             return Awaited.VOTE
@@ -68,13 +79,13 @@ def awaited(element: AnyElement) -> Awaited:
             return Awaited.TIME
         case End():
             return Awaited.START
-        case Unsupported() | Dialog() | MiniApp():
+        case Unsupported() | MiniApp():
             return Awaited.VERSION
         case _:
             assert_never(element)
 
 
-def show(element: AnyElement, run: Run, texts: Texts) -> Iterator[Action]:
+def show(element: AnyElement, run: Run, scene: Scene) -> Iterator[Action]:
     """Put the element that ``run`` stands on onto the screen, and into the transcript."""
     match element:
         case Message():
@@ -99,10 +110,12 @@ def show(element: AnyElement, run: Run, texts: Texts) -> Iterator[Action]:
             return _delay(element, run)
         case End():
             return _end(element, run)
+        case Dialog():
+            return show_dialog(element, run, scene, has_work=element.auto_start)
         case Section():
             return iter(())
-        case Unsupported() | Dialog() | MiniApp():
-            return iter((SendText(texts.not_supported_yet),))
+        case Unsupported() | MiniApp():
+            return iter((SendText(scene.texts.not_supported_yet),))
         case _:
             assert_never(element)
 
@@ -182,6 +195,40 @@ def _end(element: End, run: Run) -> Iterator[Action]:
     if element.text:
         yield SendText(element.text, element.parse_mode, element.link_preview)
     yield bot_row(run, element.text or "Course ended")
+
+
+def show_dialog(
+    element: Dialog, run: Run, scene: Scene, *, is_new: bool = True, has_work: bool = False
+) -> Iterator[Action]:
+    """Open a dialog, or show again what opened it; ``has_work`` lets the model speak now."""
+    buttons = exit_buttons(element, run, scene) or _own_exit(element, run, scene.texts)
+    yield SendText(element.text, element.parse_mode, element.link_preview, buttons)
+    if is_new:
+        yield bot_row(run, element.text)
+    if has_work:
+        yield StartJob(run.run_id, run.step, JobKind.REPLY)
+
+
+_HOPELESS_AFTER = 3
+"""After so many messages a learner may leave a dialog whose prompt never asks the model to end it."""
+
+
+def exit_buttons(element: Dialog, run: Run, scene: Scene) -> tuple[Button, ...]:
+    """Offer to leave the dialog when it has gone on for long."""
+    talk, options = run.talk or Talk(), scene.options
+    instructions = "\n".join((element.prompt, *(line.content for line in element.conversation)))
+    can_end = any(marker in instructions for marker in options.stop_markers)
+    patience = options.exit_after if can_end else min(_HOPELESS_AFTER, options.exit_after)
+    return (exit_button(element, run, scene.texts),) if talk.messages >= patience else ()
+
+
+def _own_exit(element: Dialog, run: Run, texts: Texts) -> tuple[Button, ...]:
+    return (exit_button(element, run, texts),) if element.button else ()
+
+
+def exit_button(element: Dialog, run: Run, texts: Texts) -> Button:
+    """Return the button that ends a dialog."""
+    return Button(element.button or texts.exit_button, ExitPress(run.run_id, run.step).data)
 
 
 def _buttons(choices: tuple[Choice, ...], run: Run) -> tuple[Button, ...]:

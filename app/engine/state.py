@@ -31,8 +31,8 @@ class Chain:
 class Talk:
     """How far the dialog on screen has come.
 
-    ``messages`` counts those of the learner. ``is_busy`` while the model works; ``is_behind`` when the learner has
-    written since then, so that it must work again.
+    ``messages`` counts those of the learner. ``is_busy`` while the model works; ``is_behind`` when it must work again:
+    because the learner has written meanwhile or, while it does not work, because its last work brought no reply.
     """
 
     messages: int = 0
@@ -47,7 +47,8 @@ class Run:
     ``step`` counts the elements shown in this run, from 1; buttons and polls carry it, which is how stale ones are told
     apart. ``body`` is the snapshot of the element on screen. ``scores`` maps element ids to their latest attempt.
     ``is_waiting`` says that the run stands still until its timer is due. ``chain`` is set while a revision repeats
-    elements, also during the last one. ``talk`` is set while a dialog is on screen.
+    elements, also during the last one. ``talk`` is set while a dialog is on screen. ``is_adopted`` says that the old
+    program has put the element on the screen, whose buttons and polls do not carry the step; the first move ends it.
     """
 
     run_id: int
@@ -60,6 +61,7 @@ class Run:
     is_waiting: bool = False
     chain: Chain | None = None
     talk: Talk | None = None
+    is_adopted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,8 @@ def _run_to_json(run: Run) -> dict[str, Any]:
         stored["chain"] = [run.chain.revision_id, *run.chain.element_ids]
     if run.talk is not None:
         stored["talk"] = [run.talk.messages, run.talk.is_busy, run.talk.is_behind]
+    if run.is_adopted:
+        stored["adopted"] = True
     return stored
 
 
@@ -150,4 +154,5 @@ def _run_from_json(course_id: str, stored: Mapping[str, Any]) -> Run:
         is_waiting=stored.get("waiting", False),
         chain=Chain(chain[0], tuple(chain[1:])) if chain else None,
         talk=Talk(*stored["talk"]) if "talk" in stored else None,
+        is_adopted=stored.get("adopted", False),
     )

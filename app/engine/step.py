@@ -7,21 +7,17 @@ is what each event means. Source: course-format.md, sections 1.6, 1.7 and 3, and
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
 from app.config.options import DEFAULT_OPTIONS, Options
 from app.course.course import Course, Courses, Entry
-from app.course.element import AnyElement, Choice, Input, Jump, Message, ParseMode, Revision, Test
-from app.course.grammar import element_of
+from app.course.element import Choice, Dialog, Input, Jump, Message, ParseMode, Revision, Test
 from app.engine.action import (
     Action,
-    AnswerPress,
     Button,
-    CancelTimers,
     EndRun,
-    RemoveButtons,
     ReopenRun,
     SendText,
     StartRun,
@@ -29,6 +25,8 @@ from app.engine.action import (
     StopPoll,
 )
 from app.engine.answer import PollElement, Reply, answer_input, answer_poll
+from app.engine.button import explain, pressed, refuse
+from app.engine.dialog import exit_pressed, hear, reply_failed, reply_received, retry_pressed, say, voice_transcribed
 from app.engine.event import (
     AppAnswered,
     ButtonPressed,
@@ -44,27 +42,23 @@ from app.engine.event import (
     VoiceTranscribed,
 )
 from app.engine.payload import parse_payload
-from app.engine.press import ChoicePress, RestartPress, ResumePress, parse_press
-from app.engine.row import bot_row, user_row
+from app.engine.press import ChoicePress, ExitPress, RestartPress, ResumePress, RetryPress, parse_press
+from app.engine.row import bot_row
+from app.engine.scene import Scene, Step, leave
 from app.engine.screen import Awaited, awaited
 from app.engine.state import Chat, Offer, Run
-from app.engine.walk import Walk, advance, go_to, lose, pause, restart_button, show_again, walk
+from app.engine.walk import advance, go_to, lose, pause, restart_button, show_again, walk
 from app.texts import Texts
+
+__all__ = ["Step", "step"]
 
 UNAVAILABLE_WAIT = timedelta(minutes=1)
 """How much later a timer is tried again whose course cannot be loaded now."""
 
 
-class Step(NamedTuple):
-    """The chat after an event, and what is to be done, in order."""
-
-    chat: Chat
-    actions: tuple[Action, ...] = ()
-
-
 def step(courses: Courses, chat: Chat, event: Event, texts: Texts, options: Options = DEFAULT_OPTIONS) -> Step:
     """Apply one event to one chat; never raises for anything a learner can send."""
-    scene = _Scene(courses, chat, texts, options)
+    scene = Scene(courses, chat, texts, options)
     match event:
         case StartRequested():
             return _start_requested(scene, event)
@@ -73,57 +67,29 @@ def step(courses: Courses, chat: Chat, event: Event, texts: Texts, options: Opti
         case TextReceived():
             return _text_received(scene, event)
         case ContentReceived():
-            return scene.stay(_hint(scene))
+            return _content_received(scene, event)
         case ButtonPressed():
             return _button_pressed(scene, event)
         case PollAnswered():
             return _poll_answered(scene, event)
         case TimeReached():
             return _time_reached(scene, event)
-        case ReplyReceived() | ReplyFailed() | VoiceTranscribed() | AppAnswered():
+        case ReplyReceived():
+            return reply_received(scene, event)
+        case ReplyFailed():
+            return reply_failed(scene, event)
+        case VoiceTranscribed():
+            return voice_transcribed(scene, event)
+        case AppAnswered():
             return scene.stay()
         case _:
             assert_never(event)
 
 
-@dataclass(frozen=True, slots=True)
-class _Scene:
-    """What an event finds."""
-
-    courses: Courses
-    chat: Chat
-    texts: Texts
-    options: Options
-
-    @property
-    def run(self) -> Run | None:
-        """The run the learner is in, ``None`` when there is none or it has ended."""
-        run = self.chat.run
-        return run if run is not None and not run.is_ended else None
-
-    def element(self, run: Run) -> AnyElement | None:
-        """Return the element the learner sees in this run: the snapshot, whatever the file says now."""
-        course = self.courses.get(run.course_id)
-        element = course.elements.get(run.element_id) if course else None
-        if element is not None and element.body == run.body:
-            return element
-        return element_of(run.element_id, run.body)
-
-    def stay(self, *actions: Action) -> Step:
-        """Leave the chat as it is."""
-        return Step(self.chat, actions)
-
-    def go(self, actions: tuple[Action, ...], walked: Walk) -> Step:
-        """Put the learner where the walk has come to; an open offer lapses."""
-        run = walked.run
-        chat = replace(self.chat, runs={**self.chat.runs, run.course_id: run}, course_id=run.course_id, offer=None)
-        return Step(chat, (*actions, *walked.actions))
-
-
 # --- starting -------------------------------------------------------------------------------------------------------
 
 
-def _start_requested(scene: _Scene, event: StartRequested) -> Step:
+def _start_requested(scene: Scene, event: StartRequested) -> Step:
     wanted = Offer(*parse_payload(event.payload, scene.courses))
     course = scene.courses.get(wanted.course_id)
     if course is None or course.first() is None:
@@ -146,7 +112,9 @@ def _decline(entry: Entry, texts: Texts) -> SendText:
 
 def _has_progress(run: Run, fresh: Run) -> bool:
     """Tell whether an unfinished run has got further than the one that a start would begin."""
-    return not run.is_ended and (bool(run.scores) or run.is_waiting or run.element_id != fresh.element_id)
+    has_talked = run.talk is not None and run.talk.messages > 0
+    has_moved = run.is_waiting or run.element_id != fresh.element_id
+    return not run.is_ended and (bool(run.scores) or has_talked or has_moved)
 
 
 def _offer(run: Run, texts: Texts) -> SendText:
@@ -154,17 +122,16 @@ def _offer(run: Run, texts: Texts) -> SendText:
     return SendText(texts.offer_resume, buttons=(resume, restart_button(run, texts)))
 
 
-def _begin(scene: _Scene, course: Course, wanted: Offer, run_id: int) -> Step:
+def _begin(scene: Scene, course: Course, wanted: Offer, run_id: int) -> Step:
     superseded = scene.chat.runs.get(wanted.course_id)
     ended = () if superseded is None else tuple(_supersede(superseded))
     started = StartRun(run_id, wanted.course_id, wanted.utm_source, wanted.utm_campaign)
     run = Run(run_id, wanted.course_id, element_id="", step=0, body={})
-    return scene.go((*ended, started), walk(course, run, scene.courses.start_of(wanted.course_id), scene.texts))
+    return scene.go((*ended, started), walk(scene, course, run, scene.courses.start_of(wanted.course_id)))
 
 
 def _supersede(run: Run) -> Iterator[Action]:
-    if run.is_waiting:
-        yield CancelTimers(run.run_id)
+    yield from leave(run)
     if not run.is_ended:
         yield EndRun(run.run_id)
 
@@ -172,7 +139,7 @@ def _supersede(run: Run) -> Iterator[Action]:
 # --- pressing -------------------------------------------------------------------------------------------------------
 
 
-def _button_pressed(scene: _Scene, event: ButtonPressed) -> Step:
+def _button_pressed(scene: Scene, event: ButtonPressed) -> Step:
     press = parse_press(event.data)
     match press:
         case ChoicePress():
@@ -181,35 +148,39 @@ def _button_pressed(scene: _Scene, event: ButtonPressed) -> Step:
             return _resume_pressed(scene, event, press)
         case RestartPress():
             return _restart_pressed(scene, event, press)
+        case ExitPress():
+            return exit_pressed(scene, event, press)
+        case RetryPress():
+            return retry_pressed(scene, event, press)
         case None:
-            return _refuse(scene, event)
+            return refuse(scene, event)
         case _:
             assert_never(press)
 
 
-def _choice_pressed(scene: _Scene, event: ButtonPressed, press: ChoicePress) -> Step:
-    run = scene.run
-    if run is None or (run.run_id, run.step) != (press.run_id, press.step):
-        return _refuse(scene, event)
-    element = scene.element(run)
+def _choice_pressed(scene: Scene, event: ButtonPressed, press: ChoicePress) -> Step:
+    found = scene.on_screen(press.run_id, press.step)
+    if found is None:
+        return refuse(scene, event)
+    run, element = found
     if not isinstance(element, Message | Jump | Test | Revision) or press.index >= len(element.choices):
-        return _refuse(scene, event)
+        return refuse(scene, event)
     return _choose(scene, event, run, element.choices[press.index], element.parse_mode)
 
 
-def _choose(scene: _Scene, event: ButtonPressed, run: Run, choice: Choice, parse_mode: ParseMode) -> Step:
+def _choose(scene: Scene, event: ButtonPressed, run: Run, choice: Choice, parse_mode: ParseMode) -> Step:
     course, texts = scene.courses.get(run.course_id), scene.texts
     if course is None:
-        return _explain(scene, event, texts.course_unavailable)
-    pressed = _pressed(event, run, choice.text)
+        return explain(scene, event, texts.course_unavailable)
+    taken = pressed(event, run, choice.text)
     if choice.goto is not None:
         target = course.elements.get(choice.goto)
         if target is None:
-            return _explain(scene, event, texts.target_missing)
-        return scene.go(pressed, go_to(course, run, target, texts))
+            return explain(scene, event, texts.target_missing)
+        return scene.go(taken, go_to(scene, course, run, target))
     if choice.wait is not None:
-        return scene.go((*pressed, *_wait_text(run, choice, parse_mode)), pause(course, run, choice.wait, texts))
-    return scene.go(pressed, advance(scene.courses, run, texts))
+        return scene.go((*taken, *_wait_text(run, choice, parse_mode)), pause(course, run, choice.wait, texts))
+    return scene.go(taken, advance(scene, run))
 
 
 def _wait_text(run: Run, choice: Choice, parse_mode: ParseMode) -> tuple[Action, ...]:
@@ -217,26 +188,26 @@ def _wait_text(run: Run, choice: Choice, parse_mode: ParseMode) -> tuple[Action,
     return (SendText(text, parse_mode), bot_row(run, text)) if text else ()
 
 
-def _resume_pressed(scene: _Scene, event: ButtonPressed, press: ResumePress) -> Step:
+def _resume_pressed(scene: Scene, event: ButtonPressed, press: ResumePress) -> Step:
     run = _run_of(scene.chat, press)
     if run is None or run.is_ended:
-        return _refuse(scene, event)
+        return refuse(scene, event)
     if scene.courses.get(run.course_id) is None:
-        return _explain(scene, event, scene.texts.course_unavailable)
-    shown = show_again(scene.courses, run, scene.texts)
-    return scene.go(_pressed(event, run, scene.texts.resume_button), shown)
+        return explain(scene, event, scene.texts.course_unavailable)
+    shown = show_again(scene, run)
+    return scene.go(pressed(event, run, scene.texts.resume_button), shown)
 
 
-def _restart_pressed(scene: _Scene, event: ButtonPressed, press: RestartPress) -> Step:
+def _restart_pressed(scene: Scene, event: ButtonPressed, press: RestartPress) -> Step:
     run = _run_of(scene.chat, press)
     if run is None:
-        return _refuse(scene, event)
+        return refuse(scene, event)
     course, offer = scene.courses.get(run.course_id), scene.chat.offer
     if course is None:
-        return _explain(scene, event, scene.texts.course_unavailable)
+        return explain(scene, event, scene.texts.course_unavailable)
     wanted = offer if offer is not None and offer.course_id == run.course_id else Offer(run.course_id)
     begun = _begin(scene, course, wanted, event.run_id)
-    return Step(begun.chat, (*_pressed(event, run, scene.texts.restart_button), *begun.actions))
+    return Step(begun.chat, (*pressed(event, run, scene.texts.restart_button), *begun.actions))
 
 
 def _run_of(chat: Chat, press: ResumePress | RestartPress) -> Run | None:
@@ -247,32 +218,30 @@ def _run_of(chat: Chat, press: ResumePress | RestartPress) -> Run | None:
     return None
 
 
-def _refuse(scene: _Scene, event: ButtonPressed) -> Step:
-    return scene.stay(AnswerPress(event.callback_id, scene.texts.stale_button))
-
-
-def _explain(scene: _Scene, event: ButtonPressed, why: str) -> Step:
-    """Say why the press leads nowhere now; the button stays, because it may work later."""
-    return scene.stay(AnswerPress(event.callback_id), SendText(why))
-
-
-def _pressed(event: ButtonPressed, run: Run, button: str) -> tuple[Action, ...]:
-    used_up = (RemoveButtons(event.message_id),) if event.message_id is not None else ()
-    return (AnswerPress(event.callback_id), *used_up, user_row(run, button))
-
-
 # --- answering ------------------------------------------------------------------------------------------------------
 
 
-def _text_received(scene: _Scene, event: TextReceived) -> Step:
+def _text_received(scene: Scene, event: TextReceived) -> Step:
     run = scene.run
     element = scene.element(run) if run is not None else None
-    if run is not None and isinstance(element, Input):
-        return _take(scene, run, answer_input(element, run, event.text))
+    match run, element:
+        case Run(), Input():
+            return _take(scene, run, answer_input(element, run, event.text))
+        case Run(), Dialog():
+            return say(scene, run, element, event.text)
+        case _:
+            return scene.stay(_hint(scene))
+
+
+def _content_received(scene: Scene, event: ContentReceived) -> Step:
+    run = scene.run
+    is_heard = event.kind == "voice" and event.file_id is not None
+    if run is not None and is_heard and isinstance(scene.element(run), Dialog):
+        return hear(scene, run, event)
     return scene.stay(_hint(scene))
 
 
-def _poll_answered(scene: _Scene, event: PollAnswered) -> Step:
+def _poll_answered(scene: Scene, event: PollAnswered) -> Step:
     run = scene.run
     if run is None or not _is_about(event, run):
         return scene.stay()
@@ -295,13 +264,13 @@ def _are_options(option_ids: tuple[int, ...], element: PollElement) -> bool:
     return bool(option_ids) and all(0 <= index < len(element.options) for index in option_ids)
 
 
-def _take(scene: _Scene, run: Run, reply: Reply) -> Step:
+def _take(scene: Scene, run: Run, reply: Reply) -> Step:
     if reply.score is not None:
         run = replace(run, scores={**run.scores, run.element_id: reply.score})
-    return scene.go(reply.actions, advance(scene.courses, run, scene.texts))
+    return scene.go(reply.actions, advance(scene, run))
 
 
-def _hint(scene: _Scene) -> SendText:
+def _hint(scene: Scene) -> SendText:
     """Say what would lead on from here, to a learner who did something else."""
     run, texts = scene.chat.run, scene.texts
     if run is None:
@@ -330,7 +299,7 @@ def _hint(scene: _Scene) -> SendText:
 # --- waiting --------------------------------------------------------------------------------------------------------
 
 
-def _time_reached(scene: _Scene, event: TimeReached) -> Step:
+def _time_reached(scene: Scene, event: TimeReached) -> Step:
     """Go on where the timer leads, also from another course or after the end; a run that was superseded stays so."""
     run = next((run for run in scene.chat.runs.values() if run.run_id == event.run_id), None)
     if run is None:
@@ -343,4 +312,4 @@ def _time_reached(scene: _Scene, event: TimeReached) -> Step:
     if event.element_id is not None and event.element_id not in course.elements:
         return scene.go(reopened, lose(awake, scene.texts))
     target = course.elements[event.element_id] if event.element_id is not None else None
-    return scene.go(reopened, go_to(course, awake, target, scene.texts))
+    return scene.go(reopened, go_to(scene, course, awake, target))

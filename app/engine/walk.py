@@ -4,35 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import NamedTuple
 
-from app.course.course import Course, Courses
-from app.course.element import AnyElement, Revision, ScoredElement
-from app.engine.action import Action, Button, CancelTimers, EndRun, SendText, StartTimer
+from app.course.course import Course
+from app.course.element import AnyElement, Dialog, Revision, ScoredElement
+from app.engine.action import Action, Button, EndRun, SendText, StartTimer
 from app.engine.press import RestartPress
 from app.engine.result import chain_of
-from app.engine.screen import Awaited, awaited, show
-from app.engine.state import Run
+from app.engine.scene import Scene, Walk, leave
+from app.engine.screen import Awaited, awaited, show, show_dialog
+from app.engine.state import Run, Talk
 from app.texts import Texts
 
 
-class Walk(NamedTuple):
-    """Where a run has come to, and what that takes."""
-
-    run: Run
-    actions: tuple[Action, ...]
-
-
-def walk(course: Course, run: Run, element: AnyElement | None, texts: Texts) -> Walk:
-    """Show ``element`` and those after it, up to the first that waits; past the last of the course the run ends.
-
-    A run has one place, and so one timer at most: whatever moves it on cancels the timer.
-    """
-    actions: list[Action] = [CancelTimers(run.run_id)] if run.is_waiting else []
-    run = replace(run, is_waiting=False)
+def walk(scene: Scene, course: Course, run: Run, element: AnyElement | None) -> Walk:
+    """Show ``element`` and those after it, up to the first that waits; past the last of the course the run ends."""
+    actions: list[Action] = list(leave(run))
+    run = replace(run, is_waiting=False, is_adopted=False, talk=None)
     while element is not None:
         run = _placed(course, run, element)
-        actions += show(element, run, texts)
+        actions += show(element, run, scene)
         waits_for = awaited(element)
         if waits_for is Awaited.START:
             break
@@ -44,7 +34,8 @@ def walk(course: Course, run: Run, element: AnyElement | None, texts: Texts) -> 
 
 def _placed(course: Course, run: Run, element: AnyElement) -> Run:
     chain = chain_of(element, course, run.scores) if isinstance(element, Revision) else run.chain
-    return replace(run, element_id=element.id, step=run.step + 1, body=element.body, chain=chain)
+    talk = Talk(is_busy=element.auto_start) if isinstance(element, Dialog) else None
+    return replace(run, element_id=element.id, step=run.step + 1, body=element.body, chain=chain, talk=talk)
 
 
 def _following(course: Course, run: Run) -> tuple[Run, AnyElement | None]:
@@ -58,19 +49,20 @@ def _following(course: Course, run: Run) -> tuple[Run, AnyElement | None]:
     return replace(run, chain=None), course.after(run.chain.revision_id)
 
 
-def go_to(course: Course, run: Run, element: AnyElement | None, texts: Texts) -> Walk:
+def go_to(scene: Scene, course: Course, run: Run, element: AnyElement | None) -> Walk:
     """Go on at an element out of turn, which leaves a revision."""
-    return walk(course, replace(run, chain=None), element, texts)
+    return walk(scene, course, replace(run, chain=None), element)
 
 
-def advance(courses: Courses, run: Run, texts: Texts) -> Walk:
+def advance(scene: Scene, run: Run) -> Walk:
     """Go on to the element that follows the one on screen in the course as it is now."""
-    course = courses.get(run.course_id)
+    course = scene.courses.get(run.course_id)
     if course is None:
-        return Walk(run, (SendText(texts.course_unavailable),))
+        return Walk(run, (SendText(scene.texts.course_unavailable),))
     if _anchor(run) not in course.elements:
-        return lose(run, texts)
-    return walk(course, *_following(course, run), texts)
+        return lose(run, scene.texts)
+    following, element = _following(course, run)
+    return walk(scene, course, following, element)
 
 
 def pause(course: Course, run: Run, wait: timedelta, texts: Texts) -> Walk:
@@ -82,7 +74,7 @@ def pause(course: Course, run: Run, wait: timedelta, texts: Texts) -> Walk:
         return lose(run, texts)
     following = course.after(run.element_id)
     timer = StartTimer(run.run_id, run.course_id, following.id if following else None, wait)
-    return Walk(replace(run, step=run.step + 1, is_waiting=True), (timer,))
+    return Walk(replace(run, step=run.step + 1, is_waiting=True, is_adopted=False), (timer,))
 
 
 def _anchor(run: Run) -> str:
@@ -90,18 +82,32 @@ def _anchor(run: Run) -> str:
     return run.chain.revision_id if run.chain else run.element_id
 
 
-def show_again(courses: Courses, run: Run, texts: Texts) -> Walk:
+def show_again(scene: Scene, run: Run) -> Walk:
     """Show the element on screen again as it is now; as a new step, so that its old buttons and poll become stale.
 
-    A run that waits goes on waiting.
+    A run that waits goes on waiting. A dialog is continued: it stays the same step, and keeps what was said.
     """
-    course = courses.get(run.course_id)
+    course = scene.courses.get(run.course_id)
     if course is None:
-        return Walk(run, (SendText(texts.course_unavailable),))
+        return Walk(run, (SendText(scene.texts.course_unavailable),))
     if run.is_waiting:
-        return Walk(replace(run, step=run.step + 1), (SendText(texts.wait_please),))
+        return Walk(replace(run, step=run.step + 1), (SendText(scene.texts.wait_please),))
     element = course.elements.get(run.element_id)
-    return walk(course, run, element, texts) if element is not None else lose(run, texts)
+    if element is None:
+        return lose(run, scene.texts)
+    if isinstance(element, Dialog) and isinstance(scene.element(run), Dialog):
+        return _continued(scene, element, run)
+    return walk(scene, course, run, element)
+
+
+def _continued(scene: Scene, element: Dialog, run: Run) -> Walk:
+    """Go on with a dialog; the model takes up the work that was left when the learner went to another course."""
+    talk = run.talk or Talk()
+    is_resumed = talk.is_behind and not talk.is_busy
+    if is_resumed:
+        talk = replace(talk, is_busy=True, is_behind=False)
+    run = replace(run, body=element.body, talk=talk)
+    return Walk(run, tuple(show_dialog(element, run, scene, is_new=False, has_work=is_resumed)))
 
 
 def restart_button(run: Run, texts: Texts) -> Button:
@@ -112,4 +118,5 @@ def restart_button(run: Run, texts: Texts) -> Button:
 def lose(run: Run, texts: Texts) -> Walk:
     """End a run whose place in the course is gone, and say so."""
     sorry = SendText(texts.course_changed, buttons=(restart_button(run, texts),))
-    return Walk(replace(run, is_ended=True), (EndRun(run.run_id), sorry))
+    ended = replace(run, is_ended=True, is_waiting=False, is_adopted=False, talk=None)
+    return Walk(ended, (*leave(run), EndRun(run.run_id), sorry))

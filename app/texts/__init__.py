@@ -23,8 +23,8 @@ class CatalogueError(FlotillaError):
 class Texts:
     """The texts in one language: plain text, no markup.
 
-    ``unknown_command`` is a format string with ``{name}``. ``stale_button`` and ``not_supported_yet`` also serve as
-    notices on a press, which Telegram limits to 200 characters.
+    ``unknown_command`` is a format string with ``{name}``, ``voice_understood`` one with ``{text}``. ``stale_button``
+    and ``not_supported_yet`` also serve as notices on a press, which Telegram limits to 200 characters.
     """
 
     unknown_course: str
@@ -57,6 +57,14 @@ class Texts:
     app_unknown: str
     app_unreadable: str
     app_unavailable: str
+    voice_understood: str
+    voice_not_understood: str
+    no_reply: str
+    retry_button: str
+    exit_button: str
+    banned: str
+    messages_spent: str
+    tokens_spent: str
 
 
 def texts_for(language: str | None, fallback: str = "en") -> Texts:

@@ -14,7 +14,16 @@ from app.engine.event import (
     StartRequested,
     TextReceived,
 )
-from app.engine.press import ChoicePress, Press, RestartPress, ResumePress, needs_run_id, parse_press
+from app.engine.press import (
+    ChoicePress,
+    ExitPress,
+    Press,
+    RestartPress,
+    ResumePress,
+    RetryPress,
+    needs_run_id,
+    parse_press,
+)
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 ANNA = Learner(7)
@@ -27,6 +36,8 @@ NUMBERS = st.integers(0, 2**53)
         (ChoicePress(12, 3, 0), "c:12:3:0"),
         (ResumePress(12, 3), "r:12:3"),
         (RestartPress(12, 3), "s:12:3"),
+        (ExitPress(12, 3), "e:12:3"),
+        (RetryPress(12, 3), "t:12:3"),
     ],
 )
 def test_data(press: Press, data: str) -> None:
@@ -49,6 +60,8 @@ def test_data_of_others(data: str) -> None:
     st.builds(ChoicePress, NUMBERS, NUMBERS, st.integers(0, 999))
     | st.builds(ResumePress, NUMBERS, NUMBERS)
     | st.builds(RestartPress, NUMBERS, NUMBERS)
+    | st.builds(ExitPress, NUMBERS, NUMBERS)
+    | st.builds(RetryPress, NUMBERS, NUMBERS)
 )
 def test_data_is_read_back_and_within_the_limit(press: Press) -> None:
     assert parse_press(press.data) == press

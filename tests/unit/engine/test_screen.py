@@ -2,6 +2,8 @@
 
 import pytest
 
+from app.config.options import DEFAULT_OPTIONS
+from app.course.course import Courses
 from app.course.element import (
     AnyElement,
     Audio,
@@ -22,8 +24,9 @@ from app.course.element import (
 )
 from app.course.element import Test as Result
 from app.engine.action import Action, Button, MediaKind, RecordRow, Role, SendMedia, SendPoll, SendText
+from app.engine.scene import Scene
 from app.engine.screen import Awaited, awaited, show
-from app.engine.state import Run
+from app.engine.state import Chat, Run
 from app.texts import texts_for
 
 TEXTS = texts_for("en")
@@ -35,7 +38,7 @@ CAT, DOG = Option("cat"), Option("dog")
 
 def shown(element: AnyElement) -> list[Action]:
     run = Run(12, "spring", element.id, 3, element.body)
-    return list(show(element, run, TEXTS))
+    return list(show(element, run, Scene(Courses(), Chat(), TEXTS, DEFAULT_OPTIONS)))
 
 
 def row(kind: str, report: str) -> RecordRow:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.engine.state import Chain, Chat, Offer, Run, Score, StateVersionError, from_json, to_json
+from app.engine.state import Chain, Chat, Offer, Run, Score, StateVersionError, Talk, from_json, to_json
 
 NAMES = st.text(max_size=5)
 UTM = st.none() | NAMES
@@ -12,6 +12,7 @@ BODIES = st.dictionaries(
     NAMES, st.none() | st.booleans() | st.integers() | NAMES | st.lists(NAMES, max_size=2), max_size=3
 )
 SCORES = st.builds(Score, st.sampled_from([0.0, 0.5, 1.0]), st.just(1.0), st.integers(1, 3))
+TALKS = st.none() | st.builds(Talk, st.integers(0, 9), st.booleans(), st.booleans())
 CHAINS = st.none() | st.builds(Chain, NAMES, st.lists(NAMES, max_size=3).map(tuple))
 
 
@@ -29,6 +30,8 @@ def chats(draw: st.DrawFn) -> Chat:
             scores=draw(st.dictionaries(NAMES, SCORES, max_size=3)),
             is_waiting=draw(st.booleans()),
             chain=draw(CHAINS),
+            talk=draw(TALKS),
+            is_adopted=draw(st.booleans()),
         )
         for name in names
     }
@@ -53,6 +56,7 @@ CHAT = Chat(
         ),
         "default": Run(9, "default", "End", 1, {"type": "end"}, is_ended=True),
         "autumn": Run(10, "autumn", "Night", 2, {"type": "delay"}, is_waiting=True),
+        "winter": Run(11, "winter", "Chat", 2, {"type": "dialog"}, talk=Talk(4, is_busy=True), is_adopted=True),
     },
     course_id="spring",
     offer=Offer("default", "tg"),
@@ -70,6 +74,14 @@ STORED = {
         },
         "default": {"id": 9, "element": "End", "step": 1, "body": {"type": "end"}, "ended": True},
         "autumn": {"id": 10, "element": "Night", "step": 2, "body": {"type": "delay"}, "waiting": True},
+        "winter": {
+            "id": 11,
+            "element": "Chat",
+            "step": 2,
+            "body": {"type": "dialog"},
+            "talk": [4, True, False],
+            "adopted": True,
+        },
     },
     "course": "spring",
     "offer": ["default", "tg", None],

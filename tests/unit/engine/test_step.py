@@ -9,6 +9,7 @@ from app.course.course import Course, Courses, Entry
 from app.course.element import (
     AnyElement,
     Choice,
+    Dialog,
     End,
     Input,
     Jump,
@@ -19,7 +20,6 @@ from app.course.element import (
     Question,
     Quiz,
     Section,
-    Unsupported,
 )
 from app.engine.action import (
     Action,
@@ -93,8 +93,8 @@ def end(element_id: str) -> End:
     return End(element_id, {"type": "end", "text": "Bye"}, text="Bye")
 
 
-def dialog(element_id: str) -> Unsupported:
-    return Unsupported(element_id, {"type": "dialog", "text": "Talk"}, type="dialog")
+def dialog(element_id: str) -> Dialog:
+    return Dialog(element_id, {"type": "dialog", "text": "Talk"}, text="Talk")
 
 
 def course(*elements: AnyElement) -> Course:
@@ -459,7 +459,7 @@ def test_d5_votes_elsewhere_are_ignored(element: AnyElement, event: PollAnswered
         pytest.param(chat_with(standing(QUIZ, is_ended=True)), id="after the end"),
         pytest.param(chat_with(standing(NAME)), id="input"),
         pytest.param(chat_with(standing(STOP)), id="button"),
-        pytest.param(chat_with(standing(dialog("Talk"))), id="not supported yet"),
+        pytest.param(chat_with(standing(dialog("Talk"))), id="dialog"),
     ],
 )
 @pytest.mark.parametrize("event", [vote(1), vote(1, poll=None, is_bound=False)])
@@ -493,7 +493,7 @@ def test_d6_stale_presses_are_answered_with_a_notice(data: str) -> None:
         pytest.param(chat_with(standing(STOP, is_ended=True)), id="after the end"),
         pytest.param(chat_with(standing(NAME)), id="input"),
         pytest.param(chat_with(standing(QUIZ)), id="poll"),
-        pytest.param(chat_with(standing(dialog("Talk"))), id="not supported yet"),
+        pytest.param(chat_with(standing(dialog("Talk"))), id="dialog"),
         pytest.param(chat_with(standing(STOP), standing(NAME, 1, "spring", run_id=13)), id="in another course"),
     ],
 )
@@ -515,7 +515,6 @@ HINTS = [
     pytest.param(chat_with(standing(QUIZ)), SendText(TEXTS.vote_first), id="quiz"),
     pytest.param(chat_with(standing(question("Ask"))), SendText(TEXTS.vote_first), id="question"),
     pytest.param(chat_with(standing(multi_choice("Many"))), SendText(TEXTS.vote_first), id="multi_choice"),
-    pytest.param(chat_with(standing(dialog("Talk"))), SendText(TEXTS.not_supported_yet), id="not supported yet"),
     pytest.param(chat_with(standing(A)), OFFER, id="element that waits for nothing"),
     pytest.param(chat_with(standing(A, body={"type": "nonsense"})), OFFER, id="unreadable snapshot"),
 ]
@@ -592,17 +591,3 @@ def test_goto_wins_over_wait() -> None:
     where = jump("Where", Choice("There", goto="Name", wait=timedelta(hours=1)))
     after = step(courses_of(where, A, NAME), chat_with(standing(where)), press("c:12:3:0"), TEXTS)
     assert after.chat == chat_with(standing(NAME, 4))
-
-
-def test_unsupported_element_stops_the_course_there() -> None:
-    talk = dialog("Talk")
-    after = step(courses_of(STOP, talk, A), chat_with(standing(STOP)), press("c:12:3:0"), TEXTS)
-    assert after == Step(
-        chat_with(standing(talk, 4)), (*PRESSED, user_row(STOP, "Go on"), SendText(TEXTS.not_supported_yet))
-    )
-    assert step(courses_of(STOP, talk, A), after.chat, start(), TEXTS).actions == (
-        SendText(
-            TEXTS.offer_resume,
-            buttons=(Button(TEXTS.resume_button, "r:12:4"), Button(TEXTS.restart_button, "s:12:4")),
-        ),
-    )

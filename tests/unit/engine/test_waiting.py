@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from app.config.options import DEFAULT_OPTIONS
 from app.course.course import Course, Courses, Entry
 from app.course.element import AnyElement, Choice, Delay, End, Input, Jump, Message, ParseMode
 from app.engine.action import (
@@ -21,6 +22,7 @@ from app.engine.action import (
     StartTimer,
 )
 from app.engine.event import ButtonPressed, ContentReceived, Event, Learner, StartRequested, TextReceived, TimeReached
+from app.engine.scene import Scene
 from app.engine.state import Chat, Offer, Run, Score
 from app.engine.step import Step, step
 from app.engine.walk import walk
@@ -181,7 +183,12 @@ def test_d8_a_timer_of_a_superseded_run_changes_nothing() -> None:
 
 def test_whatever_moves_a_waiting_run_cancels_its_timer() -> None:
     courses = courses_of(NIGHT, AGE)
-    walked = walk(courses.courses["default"], standing(NIGHT, is_waiting=True), AGE, TEXTS)
+    walked = walk(
+        Scene(courses, Chat(), TEXTS, DEFAULT_OPTIONS),
+        courses.courses["default"],
+        standing(NIGHT, is_waiting=True),
+        AGE,
+    )
     assert walked == (standing(AGE, 4), (CancelTimers(12), *asked(AGE)))
 
 
