@@ -117,6 +117,7 @@ CREATE TABLE chat (
     state jsonb,
     is_blocked boolean NOT NULL DEFAULT false,
     updated_at timestamptz NOT NULL DEFAULT now(),
+    language_code text,
     PRIMARY KEY (botname, chat_id)
 );
 
@@ -176,3 +177,59 @@ CREATE TABLE dead_update (
     error text NOT NULL,
     died_at timestamptz NOT NULL DEFAULT now()
 );
+
+-- Work that takes too long for a turn. A worker claims a job for a while; the turn that takes its result deletes it.
+CREATE TABLE job (
+    job_id bigserial PRIMARY KEY,
+    botname text NOT NULL,
+    chat_id bigint NOT NULL,
+    run_id integer NOT NULL,
+    step integer NOT NULL,
+    kind text NOT NULL,
+    params jsonb NOT NULL DEFAULT '{}',
+    attempts integer NOT NULL DEFAULT 0,
+    message_id bigint, -- the message that shows the reply so far
+    claimed_until timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE INDEX job_of_chat ON job (botname, chat_id, job_id);
+CREATE INDEX job_of_run ON job (run_id);
+
+CREATE TABLE token_usage (
+    botname text,
+    run_id integer,
+    day date,
+    chat_id bigint NOT NULL,
+    course_id text NOT NULL,
+    replies integer NOT NULL DEFAULT 0,
+    input_tokens bigint NOT NULL DEFAULT 0,
+    output_tokens bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (botname, run_id, day)
+);
+
+CREATE INDEX token_usage_of_day ON token_usage (botname, day);
+
+CREATE FUNCTION announce_job() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('flotilla_job', NEW.botname);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER announce_job AFTER INSERT ON job FOR EACH ROW EXECUTE FUNCTION announce_job();
+
+-- Once for a transaction: equal notifications of one transaction are one.
+CREATE FUNCTION announce_course() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('flotilla_course', bot_name)
+    FROM (VALUES (OLD.bot_name), (NEW.bot_name)) AS changed (bot_name) WHERE bot_name IS NOT NULL;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER announce_course AFTER INSERT OR UPDATE OR DELETE ON course
+    FOR EACH ROW EXECUTE FUNCTION announce_course();
+
+CREATE TRIGGER announce_course AFTER INSERT OR UPDATE OR DELETE ON course_element
+    FOR EACH ROW EXECUTE FUNCTION announce_course();

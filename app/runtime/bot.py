@@ -18,7 +18,7 @@ from app.runtime.settler import when_available
 from app.runtime.timers import Timers
 from app.runtime.turn import Result, Rules, apply, deliver
 from app.store.errors import StoreUnavailable
-from app.store.lock import BotLocks
+from app.store.lock import BotLocks, Channel
 from app.store.store import Store
 from app.telegram.api import BotApi, TelegramSession, backoff
 from app.telegram.error import FloodWait, TelegramError, TokenRefused
@@ -186,7 +186,7 @@ class Bot:
     @asynccontextmanager
     async def _running(self, timers: Timers, poller: Poller) -> AsyncIterator[None]:
         """Deliver timers meanwhile, and finish the delivery under way at the end; their defect ends the poller too."""
-        self._services.locks.on_timer(self.botname, timers.wake)
+        self._services.locks.on_notify(Channel.TIMER, self.botname, timers.wake)
         running = asyncio.create_task(timers.run())
         running.add_done_callback(lambda _: poller.stop())
         try:

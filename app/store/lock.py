@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Any, LiteralString
 
 import psycopg
@@ -20,7 +21,15 @@ PING_TIMEOUT = 8.0
 _ACQUIRE = "SELECT pg_try_advisory_lock(hashtextextended('flotilla:' || %(botname)s, 0))"
 _RELEASE = "SELECT pg_advisory_unlock(hashtextextended('flotilla:' || %(botname)s, 0))"
 _PING = "SELECT 1"
-_LISTEN = "LISTEN flotilla_timer"
+_LISTEN = "LISTEN flotilla_timer; LISTEN flotilla_job; LISTEN flotilla_course"
+
+
+class Channel(StrEnum):
+    """What the database announces, with the botname as payload: a timer, a job or a course was written."""
+
+    TIMER = "flotilla_timer"
+    JOB = "flotilla_job"
+    COURSE = "flotilla_course"
 
 
 class BotLocks:
@@ -38,7 +47,7 @@ class BotLocks:
         self._lost = asyncio.Event()
         self._held: dict[str, asyncio.Event] = {}
         self._busy = asyncio.Lock()
-        self._wakers: dict[str, Callable[[], None]] = {}
+        self._wakers: dict[tuple[str, str], Callable[[], None]] = {}
 
     @property
     def held(self) -> frozenset[str]:
@@ -64,9 +73,12 @@ class BotLocks:
             del self._held[botname]
             await self._ask(_RELEASE, botname)
 
-    def on_timer(self, botname: str, wake: Callable[[], None]) -> None:
-        """Call ``wake`` when some process writes a timer of this bot, at the latest at the next ping."""
-        self._wakers[botname] = wake
+    def on_notify(self, channel: Channel, botname: str, wake: Callable[[], None]) -> None:
+        """Call ``wake`` when some process writes such a thing of this bot, at the latest at the next ping.
+
+        Not while there is no connection: who takes a lock anew has to look for what came meanwhile.
+        """
+        self._wakers[channel, botname] = wake
 
     async def lost(self, botname: str) -> None:
         """Wait until the bot's lock is lost with its connection; returns at once if it is not held any more."""
@@ -101,8 +113,9 @@ class BotLocks:
         return connection
 
     def _wake(self, notify: psycopg.Notify) -> None:
-        if notify.payload in self._wakers:
-            self._wakers[notify.payload]()
+        wake = self._wakers.get((notify.channel, notify.payload))
+        if wake is not None:
+            wake()
 
     async def _ping(self, connection: psycopg.AsyncConnection[Any]) -> None:
         """Ask the server for a sign of life until there is none."""

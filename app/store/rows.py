@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from app.engine.event import PollRef
@@ -137,6 +138,35 @@ class Said:
     role: str
     report: str | None
     json: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Ban:
+    """A learner who may not talk to the model, or whom no ban and no limit concerns (``is_exempt``)."""
+
+    chat_id: int
+    username: str | None
+    is_exempt: bool
+    reason: str | None
+    banned_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """Who may take a restricted course: known by ``chat_id`` or, until the first start, by ``username`` alone."""
+
+    course_id: str
+    username: str | None
+    chat_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunOwner:
+    """Whose run it is, and of which course."""
+
+    botname: str
+    chat_id: int
+    course_id: str
 
 
 @dataclass(frozen=True, slots=True)

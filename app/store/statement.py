@@ -21,7 +21,7 @@ CREATE_CHATS = """
 """
 
 LOCK_CHATS = """
-    SELECT chat_id, state, is_blocked, username FROM chat
+    SELECT chat_id, state, is_blocked, username, language_code FROM chat
     WHERE botname = %(botname)s AND chat_id = ANY (%(chat_ids)s::bigint[])
     ORDER BY chat_id
     FOR UPDATE
@@ -51,9 +51,12 @@ BIND_PARTICIPANT = """
 
 SAVE_CHATS = """
     UPDATE chat SET username = new.username, state = new.state, updated_at = now(),
-        is_blocked = chat.is_blocked AND NOT new.has_written
-    FROM unnest(%(chat_id)s::bigint[], %(username)s::text[], %(state)s::jsonb[], %(has_written)s::boolean[])
-        AS new (chat_id, username, state, has_written)
+        is_blocked = chat.is_blocked AND NOT new.has_written,
+        language_code = coalesce(new.language_code, chat.language_code)
+    FROM unnest(
+        %(chat_id)s::bigint[], %(username)s::text[], %(state)s::jsonb[], %(has_written)s::boolean[],
+        %(language_code)s::text[]
+    ) AS new (chat_id, username, state, has_written, language_code)
     WHERE chat.botname = %(botname)s AND chat.chat_id = new.chat_id
 """
 
@@ -112,6 +115,211 @@ CLAIM_TIMERS = """
 POSTPONE_TIMER = """
     UPDATE waiting_element SET due_at = now() + make_interval(secs => %(seconds)s)
     WHERE botname = %(botname)s AND waiting_element_id = %(timer_id)s AND is_waiting
+"""
+
+START_JOBS = """
+    INSERT INTO job (botname, chat_id, run_id, step, kind, params)
+    SELECT %(botname)s, chat_id, run_id, step, kind, params
+    FROM unnest(
+        %(chat_id)s::bigint[], %(run_id)s::integer[], %(step)s::integer[], %(kind)s::text[], %(params)s::jsonb[]
+    ) WITH ORDINALITY AS new (chat_id, run_id, step, kind, params, position)
+    ORDER BY position
+"""
+
+CANCEL_JOBS = """
+    DELETE FROM job WHERE botname = %(botname)s AND run_id = ANY (%(run_ids)s::integer[])
+"""
+
+# Only the oldest job of a chat is to be had, so that a chat's jobs are done one after the other.
+CLAIM_JOBS = """
+    WITH free AS (
+        SELECT job_id FROM job
+        WHERE botname = %(botname)s AND (claimed_until IS NULL OR claimed_until <= now())
+          AND NOT EXISTS (
+              SELECT FROM job AS older
+              WHERE older.botname = job.botname AND older.chat_id = job.chat_id AND older.job_id < job.job_id
+          )
+        ORDER BY job_id LIMIT %(limit)s
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE job SET attempts = attempts + 1, claimed_until = now() + make_interval(secs => %(seconds)s)
+    FROM free WHERE job.job_id = free.job_id
+    RETURNING job.job_id, chat_id, run_id, step, kind, params, attempts, message_id
+"""
+
+EXTEND_JOBS = """
+    UPDATE job SET claimed_until = now() + make_interval(secs => %(seconds)s)
+    WHERE botname = %(botname)s AND job_id = ANY (%(job_ids)s::bigint[])
+    RETURNING job_id
+"""
+
+RELEASE_JOBS = """
+    UPDATE job SET claimed_until = NULL WHERE botname = %(botname)s AND claimed_until IS NOT NULL
+"""
+
+SET_JOB_MESSAGE = """
+    UPDATE job SET message_id = %(message_id)s WHERE botname = %(botname)s AND job_id = %(job_id)s
+"""
+
+COUNT_JOBS = """
+    SELECT count(*) FROM job WHERE botname = %(botname)s
+"""
+
+TAKE_JOB = """
+    DELETE FROM job WHERE botname = %(botname)s AND job_id = %(job_id)s
+"""
+
+ADD_USAGE = """
+    INSERT INTO token_usage AS known (botname, run_id, day, chat_id, course_id, replies, input_tokens, output_tokens)
+    SELECT %(botname)s, run_id, (now() AT TIME ZONE 'UTC')::date, min(chat_id), min(course_id), count(*),
+        sum(input_tokens), sum(output_tokens)
+    FROM unnest(
+        %(chat_id)s::bigint[], %(course_id)s::text[], %(run_id)s::integer[], %(input_tokens)s::bigint[],
+        %(output_tokens)s::bigint[]
+    ) AS new (chat_id, course_id, run_id, input_tokens, output_tokens)
+    GROUP BY run_id ORDER BY run_id
+    ON CONFLICT (botname, run_id, day) DO UPDATE SET
+        replies = known.replies + excluded.replies,
+        input_tokens = known.input_tokens + excluded.input_tokens,
+        output_tokens = known.output_tokens + excluded.output_tokens
+"""
+
+# NULL in the column "excluded" bans as 0 does, and 1 exempts from bans, whatever other rows there are. Dates of
+# ``conversation`` are local times of the session that wrote them; all sessions have the time zone of the server.
+STANDING = """
+    SELECT is_banned, is_exempt, messages, messages_today, tokens_today
+    FROM (
+        SELECT coalesce(bool_and(excluded IS DISTINCT FROM 1), false) AS is_banned,
+            coalesce(bool_or(excluded = 1), false) AS is_exempt
+        FROM bannedparticipants
+        WHERE botname = %(botname)s AND chat_id = %(chat_id)s
+    ) AS listed
+    CROSS JOIN (
+        SELECT count(*) AS messages,
+            count(*) FILTER (WHERE conversation.date_inserted::timestamptz >= date_trunc('day', now(), 'UTC'))
+                AS messages_today
+        FROM run JOIN conversation USING (run_id)
+        WHERE run.botname = %(botname)s AND run.chat_id = %(chat_id)s AND run.course_id = %(course_id)s
+          AND conversation.role = 'user' AND conversation.element_type = 'dialog'
+    ) AS said
+    CROSS JOIN (
+        SELECT coalesce(sum(input_tokens + output_tokens), 0)::bigint AS tokens_today FROM token_usage
+        WHERE botname = %(botname)s AND day = (now() AT TIME ZONE 'UTC')::date
+    ) AS spent
+"""
+
+BAN = """
+    WITH known AS (
+        UPDATE bannedparticipants SET excluded = 0, ban_reason = coalesce(%(reason)s::text, ban_reason),
+            banned_at = CASE WHEN excluded = 1 THEN now() ELSE banned_at END
+        WHERE botname = %(botname)s AND chat_id = %(chat_id)s
+        RETURNING chat_id
+    )
+    INSERT INTO bannedparticipants (botname, chat_id, ban_reason, excluded)
+    SELECT %(botname)s, %(chat_id)s, %(reason)s::text, 0 WHERE NOT EXISTS (SELECT FROM known)
+"""
+
+UNBAN = """
+    DELETE FROM bannedparticipants WHERE botname = %(botname)s AND chat_id = %(chat_id)s
+"""
+
+EXEMPT = """
+    INSERT INTO bannedparticipants (botname, chat_id, excluded) VALUES (%(botname)s, %(chat_id)s, 1)
+"""
+
+BANS = """
+    SELECT chat_id, min(chat.username) AS username, bool_or(excluded IS NOT DISTINCT FROM 1) AS is_exempt,
+        max(ban_reason) AS reason, max(banned_at)::timestamptz AS banned_at
+    FROM bannedparticipants LEFT JOIN chat USING (botname, chat_id)
+    WHERE botname = %(botname)s
+    GROUP BY chat_id ORDER BY chat_id
+"""
+
+# A row without botname, as the old program wrote them, counts for every bot.
+PARTICIPANTS = """
+    SELECT DISTINCT course_id, username, chat_id FROM courseparticipants
+    WHERE (botname IS NULL OR botname = %(botname)s)
+      AND (%(course_id)s::text IS NULL OR course_id = %(course_id)s::text)
+    ORDER BY course_id, username, chat_id
+"""
+
+ADD_PARTICIPANTS = """
+    INSERT INTO courseparticipants (botname, course_id, username, chat_id)
+    SELECT %(botname)s, %(course_id)s, username, chat_id
+    FROM unnest(%(username)s::text[], %(chat_id)s::bigint[]) WITH ORDINALITY AS new (username, chat_id, position)
+    WHERE NOT EXISTS (
+        SELECT FROM courseparticipants AS known
+        WHERE known.course_id = %(course_id)s AND (known.botname IS NULL OR known.botname = %(botname)s)
+          AND (known.username = new.username OR known.chat_id = new.chat_id)
+    )
+    GROUP BY username, chat_id ORDER BY min(position)
+"""
+
+REMOVE_PARTICIPANTS = """
+    DELETE FROM courseparticipants
+    WHERE course_id = %(course_id)s AND (botname IS NULL OR botname = %(botname)s)
+      AND (username = ANY (%(username)s::text[]) OR chat_id = ANY (%(chat_id)s::bigint[]))
+"""
+
+OWNER_OF_RUN = """
+    SELECT botname, chat_id, course_id FROM run
+    WHERE run_id = %(run_id)s AND botname IS NOT NULL AND chat_id IS NOT NULL AND course_id IS NOT NULL
+"""
+
+FIND_CHAT = """
+    SELECT state, is_blocked, username, language_code FROM chat
+    WHERE botname = %(botname)s AND chat_id = %(chat_id)s
+"""
+
+TRANSCRIPT = """
+    SELECT role, report, json FROM conversation
+    WHERE element_id = %(element_id)s AND run_id = (
+        SELECT run_id FROM run
+        WHERE botname = %(botname)s AND chat_id = %(chat_id)s AND course_id = %(course_id)s AND run_id <= %(run_id)s
+          AND EXISTS (
+              SELECT FROM conversation
+              WHERE conversation.run_id = run.run_id AND conversation.element_id = %(element_id)s
+          )
+        ORDER BY run_id DESC LIMIT 1
+    )
+    ORDER BY conversation_id
+"""
+
+# One statement, so that a course is seen either before or after it was replaced.
+COURSES = """
+    SELECT course.course_id, course.yaml, coalesce(
+        array_agg(ARRAY[coalesce(element_id, ''), coalesce(json, '')] ORDER BY course_element_id)
+            FILTER (WHERE course_element_id IS NOT NULL),
+        '{}'
+    ) AS elements
+    FROM course LEFT JOIN course_element
+        ON course_element.course_id = course.course_id AND course_element.bot_name = course.bot_name
+    WHERE course.bot_name = %(botname)s
+    GROUP BY course.course_id, course.bot_name ORDER BY course.course_id
+"""
+
+# Locks the course, so that of two who replace it one comes after the other.
+PUT_COURSE = """
+    INSERT INTO course (bot_name, course_id, creator_id, yaml)
+    VALUES (%(botname)s, %(course_id)s, %(creator_id)s, %(yaml)s)
+    ON CONFLICT (course_id, bot_name) DO UPDATE SET
+        creator_id = coalesce(excluded.creator_id, course.creator_id), yaml = excluded.yaml, date_created = now()
+"""
+
+DROP_ELEMENTS = """
+    DELETE FROM course_element WHERE bot_name = %(botname)s AND course_id = %(course_id)s
+"""
+
+PUT_ELEMENTS = """
+    INSERT INTO course_element (bot_name, course_id, element_id, element_type, json)
+    SELECT %(botname)s, %(course_id)s, element_id, element_type, json
+    FROM unnest(%(element_id)s::text[], %(element_type)s::text[], %(json)s::text[])
+        WITH ORDINALITY AS new (element_id, element_type, json, position)
+    ORDER BY position
+"""
+
+DROP_COURSE = """
+    DELETE FROM course WHERE bot_name = %(botname)s AND course_id = %(course_id)s
 """
 
 # The old program wrote '--empty--' for people without a username, and reports count on it.
@@ -210,6 +418,20 @@ FORGET_POLLS = """
     DELETE FROM poll AS old USING poll AS newer
     WHERE old.botname = %(botname)s AND old.created_at < now() - %(older_than)s::interval
       AND newer.botname = old.botname AND newer.run_id = old.run_id AND newer.step > old.step
+"""
+
+# Waits of the old program, which have no due_at, stay: reports read them.
+FORGET_TIMERS = """
+    DELETE FROM waiting_element
+    WHERE botname = %(botname)s AND is_waiting IS NOT TRUE AND due_at < now() - %(older_than)s::interval
+"""
+
+FORGET_FAILURES = """
+    DELETE FROM outbox WHERE botname = %(botname)s AND failed_at < now() - %(older_than)s::interval
+"""
+
+FORGET_DEAD = """
+    DELETE FROM dead_update WHERE botname = %(botname)s AND died_at < now() - %(older_than)s::interval
 """
 
 HAS_SCHEMA = """

@@ -1,4 +1,4 @@
-"""Every statement of a running bot: turns, the outbox, polls and media files."""
+"""Every statement of a running bot beside its turns: timers, jobs, the outbox, access, courses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeVar
 
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
@@ -16,7 +16,23 @@ from psycopg_pool import AsyncConnectionPool
 from app.store import statement
 from app.store.connection import SESSION, parameters_of, place_of
 from app.store.errors import StoreUnavailable, store_errors
-from app.store.rows import DeadUpdate, Json, MediaFile, NewMessage, OutboxMessage, SentPoll, Timer
+from app.store.rows import (
+    Ban,
+    ChatRecord,
+    DeadUpdate,
+    Job,
+    Json,
+    MediaFile,
+    NewMessage,
+    OutboxMessage,
+    Participant,
+    RunOwner,
+    Said,
+    SentPoll,
+    Standing,
+    StoredCourse,
+    Timer,
+)
 from app.store.schema import AppliedMigration, SchemaMismatch, require_known
 from app.store.turn import Turn, columns_of, with_ids
 
@@ -25,6 +41,14 @@ POOL_TIMEOUT = 10.0
 
 LONGEST_CACHED_URL = 2000
 """Bytes; longer links do not fit into an index row."""
+
+WAITS_KEPT = timedelta(days=90)
+"""How long waits that are over stay for reports."""
+
+FAILURES_KEPT = timedelta(days=30)
+"""How long messages given up and dead updates stay."""
+
+T = TypeVar("T")
 
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -109,19 +133,50 @@ class Store:
 
     async def next_timers(self, botname: str, limit: int) -> list[Timer]:
         """Return the bot's timers that are due, or will be first, in the order of their due times."""
-        async with self._connect() as connection, connection.cursor(row_factory=class_row(Timer)) as cursor:
-            await cursor.execute(statement.NEXT_TIMERS, {"botname": botname, "limit": limit})
-            return await cursor.fetchall()
+        return await self._fetch(Timer, statement.NEXT_TIMERS, {"botname": botname, "limit": limit})
 
     async def postpone_timer(self, botname: str, timer_id: int, seconds: float) -> None:
         """Make a timer due again so many seconds from now."""
         await self._execute(statement.POSTPONE_TIMER, {"botname": botname, "timer_id": timer_id, "seconds": seconds})
 
+    async def claim_jobs(self, botname: str, limit: int, lease_seconds: float) -> list[Job]:
+        """Lease up to so many free jobs of the bot, the oldest first, and at most one of each chat.
+
+        A job is free when nobody has a lease of it that still runs, and when no older job of its chat is left.
+        """
+        parameters = {"botname": botname, "limit": limit, "seconds": lease_seconds}
+        claimed = await self._fetch(Job, statement.CLAIM_JOBS, parameters)
+        return sorted(claimed, key=lambda job: job.job_id)
+
+    async def extend_jobs(self, botname: str, job_ids: Sequence[int], seconds: float) -> frozenset[int]:
+        """Let the leases of these jobs end so many seconds from now; return those that still are to be done.
+
+        The others were cancelled or taken out. This is also how a job is put off: nobody claims it until then.
+        """
+        parameters = {"botname": botname, "job_ids": list(job_ids), "seconds": seconds}
+        async with self._connect() as connection:
+            cursor = await connection.execute(statement.EXTEND_JOBS, parameters)
+            return frozenset([job_id for (job_id,) in await cursor.fetchall()])
+
+    async def release_jobs(self, botname: str) -> None:
+        """Void all leases of the bot: who takes it over goes on with what its last host was doing."""
+        await self._execute(statement.RELEASE_JOBS, {"botname": botname})
+
+    async def set_job_message(self, botname: str, job_id: int, message_id: int) -> None:
+        """Remember the message that shows the job's reply so far, so that a crash goes on in the same."""
+        parameters = {"botname": botname, "job_id": job_id, "message_id": message_id}
+        await self._execute(statement.SET_JOB_MESSAGE, parameters)
+
+    async def count_jobs(self, botname: str) -> int:
+        """Return how many jobs of the bot are not done."""
+        async with self._connect() as connection:
+            cursor = await connection.execute(statement.COUNT_JOBS, {"botname": botname})
+            row = await cursor.fetchone()
+        return row[0] if row else 0
+
     async def pending(self, botname: str) -> list[OutboxMessage]:
         """Return the bot's unsent messages in order, without those given up."""
-        async with self._connect() as connection, connection.cursor(row_factory=class_row(OutboxMessage)) as cursor:
-            await cursor.execute(statement.PENDING, {"botname": botname})
-            return await cursor.fetchall()
+        return await self._fetch(OutboxMessage, statement.PENDING, {"botname": botname})
 
     async def settle(
         self,
@@ -165,9 +220,8 @@ class Store:
 
     async def media_files(self, botname: str, urls: Sequence[str]) -> dict[str, MediaFile]:
         """Return those of the links whose file this bot has already sent, by link."""
-        async with self._connect() as connection, connection.cursor(row_factory=class_row(MediaFile)) as cursor:
-            await cursor.execute(statement.FIND_FILES, {"botname": botname, "urls": list(urls)})
-            return {file.url: file for file in await cursor.fetchall()}
+        files = await self._fetch(MediaFile, statement.FIND_FILES, {"botname": botname, "urls": list(urls)})
+        return {file.url: file for file in files}
 
     async def bury(self, botname: str, dead: DeadUpdate, apology: NewMessage | None = None) -> OutboxMessage | None:
         """Set an update aside as dead and seen, and queue the apology: one transaction.
@@ -190,20 +244,142 @@ class Store:
         return with_ids([apology], await added.fetchall())[0] if apology and added else None
 
     async def purge(self, botname: str, older_than: timedelta = timedelta(days=2)) -> None:
-        """Forget updates seen, and polls superseded by a later one of their run, longer ago than this."""
-        parameters = {"botname": botname, "older_than": older_than}
-        async with self._transaction() as connection:
-            await connection.execute(statement.FORGET_UPDATES, parameters)
-            await connection.execute(statement.FORGET_POLLS, parameters)
+        """Forget updates seen, and polls superseded by a later one of their run, longer ago than this.
 
-    async def _execute(self, query: LiteralString, parameters: Mapping[str, Any]) -> None:
+        Waits that are over, messages given up and dead updates are forgotten too, but much later.
+        """
+        scope = {"botname": botname}
+        async with self._transaction() as connection:
+            await connection.execute(statement.FORGET_UPDATES, scope | {"older_than": older_than})
+            await connection.execute(statement.FORGET_POLLS, scope | {"older_than": older_than})
+            await connection.execute(statement.FORGET_TIMERS, scope | {"older_than": WAITS_KEPT})
+            await connection.execute(statement.FORGET_FAILURES, scope | {"older_than": FAILURES_KEPT})
+            await connection.execute(statement.FORGET_DEAD, scope | {"older_than": FAILURES_KEPT})
+
+    async def chat(self, botname: str, chat_id: int) -> ChatRecord | None:
+        """Return the chat as it is now, without a lock; ``None`` when the bot never met it."""
+        found = await self._fetch(ChatRecord, statement.FIND_CHAT, {"botname": botname, "chat_id": chat_id})
+        return found[0] if found else None
+
+    async def owner_of_run(self, run_id: int) -> RunOwner | None:
+        """Return whose run this is, whatever the bot; ``None`` when there is no such run."""
+        found = await self._fetch(RunOwner, statement.OWNER_OF_RUN, {"run_id": run_id})
+        return found[0] if found else None
+
+    async def transcript(self, botname: str, chat_id: int, course_id: str, run_id: int, element_id: str) -> list[Said]:
+        """Return what was said in an element, in order: in this run, else in the newest earlier one that came there.
+
+        An earlier run is one of the same course, of the same chat with the same bot.
+        """
+        parameters = {
+            "botname": botname,
+            "chat_id": chat_id,
+            "course_id": course_id,
+            "run_id": run_id,
+            "element_id": element_id,
+        }
+        return await self._fetch(Said, statement.TRANSCRIPT, parameters)
+
+    async def standing(self, botname: str, chat_id: int, course_id: str) -> Standing:
+        """Return what decides whether the learner may talk to the model now; a person never met stands well."""
+        parameters = {"botname": botname, "chat_id": chat_id, "course_id": course_id}
+        (found,) = await self._fetch(Standing, statement.STANDING, parameters)
+        return found
+
+    async def ban(self, botname: str, chat_id: int, reason: str | None = None) -> None:
+        """Ban a learner, who is not exempt any more; who is banned already stays so, with the new reason if given."""
+        await self._execute(statement.BAN, {"botname": botname, "chat_id": chat_id, "reason": reason})
+
+    async def unban(self, botname: str, chat_id: int, *, exempt: bool = False) -> None:
+        """Lift a learner's ban, and make them exempt from bans and limits, or not exempt any more."""
+        parameters = {"botname": botname, "chat_id": chat_id}
+        async with self._transaction() as connection:
+            await connection.execute(statement.UNBAN, parameters)
+            if exempt:
+                await connection.execute(statement.EXEMPT, parameters)
+
+    async def bans(self, botname: str) -> list[Ban]:
+        """Return who is banned or exempt with this bot, one row each."""
+        return await self._fetch(Ban, statement.BANS, {"botname": botname})
+
+    async def participants(self, botname: str, course_id: str | None = None) -> list[Participant]:
+        """Return who may take the bot's restricted courses, or this one, by course."""
+        return await self._fetch(Participant, statement.PARTICIPANTS, {"botname": botname, "course_id": course_id})
+
+    async def add_participants(self, botname: str, course_id: str, names: Sequence[str]) -> int:
+        """Let these people, usernames or chat ids, take the restricted course; return how many could not before."""
+        parameters = {"botname": botname, "course_id": course_id} | _people(names)
+        return await self._execute(statement.ADD_PARTICIPANTS, parameters)
+
+    async def remove_participants(self, botname: str, course_id: str, names: Sequence[str]) -> int:
+        """Take the right from these people, also where it counts for every bot; return how many rows that were."""
+        people = {key: [value for value in values if value is not None] for key, values in _people(names).items()}
+        return await self._execute(statement.REMOVE_PARTICIPANTS, {"botname": botname, "course_id": course_id} | people)
+
+    async def courses(self, botname: str) -> list[StoredCourse]:
+        """Return the bot's courses in the database, each whole: as it was before or after a replacement."""
         async with self._connect() as connection:
-            await connection.execute(query, parameters)
+            cursor = await connection.execute(statement.COURSES, {"botname": botname})
+            return [
+                StoredCourse(course_id, tuple([(key, text) for key, text in elements]), yaml)
+                for course_id, yaml, elements in await cursor.fetchall()
+            ]
+
+    async def replace_course(
+        self,
+        botname: str,
+        course_id: str,
+        elements: Sequence[tuple[str, str, str]],
+        yaml: str | None = None,
+        creator_id: int | None = None,
+    ) -> None:
+        """Put a course in place of the one with this id, in one transaction.
+
+        Elements are (id, type, JSON text ``{"element_data": ...}``) in their order. Who created the course stays,
+        unless given. Two who replace it at once come one after the other.
+        """
+        scope = {"botname": botname, "course_id": course_id}
+        columns = dict(
+            zip(("element_id", "element_type", "json"), map(list, zip(*elements, strict=True)), strict=False)
+        )
+        async with self._transaction() as connection:
+            await connection.execute(statement.PUT_COURSE, scope | {"yaml": yaml, "creator_id": creator_id})
+            await connection.execute(statement.DROP_ELEMENTS, scope)
+            if columns:
+                await connection.execute(statement.PUT_ELEMENTS, scope | columns)
+
+    async def delete_course(self, botname: str, course_id: str) -> bool:
+        """Delete a course with its elements in one transaction; tell whether it was there."""
+        scope = {"botname": botname, "course_id": course_id}
+        async with self._transaction() as connection:
+            dropped = await connection.execute(statement.DROP_COURSE, scope)
+            await connection.execute(statement.DROP_ELEMENTS, scope)
+        return dropped.rowcount > 0
+
+    async def _fetch(self, row: type[T], query: LiteralString, parameters: Mapping[str, Any]) -> list[T]:
+        async with self._connect() as connection, connection.cursor(row_factory=class_row(row)) as cursor:
+            await cursor.execute(query, parameters)
+            return await cursor.fetchall()
+
+    async def _execute(self, query: LiteralString, parameters: Mapping[str, Any]) -> int:
+        """Return how many rows it concerned."""
+        async with self._connect() as connection:
+            cursor = await connection.execute(query, parameters)
+            return cursor.rowcount
 
 
 async def _configure(connection: AsyncConnection) -> None:
     set_json_dumps(encode, connection)
     await connection.execute(SESSION, prepare=False)
+
+
+def _people(names: Sequence[str]) -> dict[str, list[Any]]:
+    """Return columns of people, of whom either the username (no username is a number) or the chat id is known."""
+    bare = [name.strip().removeprefix("@") for name in names]
+    return {
+        "username": [None if name.isdecimal() else name for name in bare],
+        "chat_id": [int(name) if name.isdecimal() else None for name in bare],
+    }
 
 
 def _storable(text: str) -> str:

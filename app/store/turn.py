@@ -17,10 +17,12 @@ from app.store.rows import (
     ConversationRow,
     Loaded,
     NewestPoll,
+    NewJob,
     NewMessage,
     NewRun,
     NewTimer,
     OutboxMessage,
+    Usage,
 )
 
 
@@ -65,6 +67,14 @@ class Turn:
         cursor = await self._connection.execute(statement.CLAIM_TIMERS, parameters)
         return frozenset([timer_id for (timer_id,) in await cursor.fetchall()])
 
+    async def claim_job(self, job_id: int) -> bool:
+        """Take the job out to apply its result; its chat must be locked (``load``).
+
+        Not taken when it was cancelled, or when another worker's result came first: then this one counts for nothing.
+        """
+        cursor = await self._connection.execute(statement.TAKE_JOB, {"botname": self._botname, "job_id": job_id})
+        return cursor.rowcount > 0
+
     async def newest_poll(self, chat_id: int, run_id: int) -> NewestPoll | None:
         """Return the run's newest poll that is known by now."""
         parameters = {"botname": self._botname, "chat_id": chat_id, "run_id": run_id}
@@ -90,13 +100,16 @@ class Turn:
         runs_reopened: Sequence[int] = (),
         timers_started: Sequence[NewTimer] = (),
         timers_cancelled: Sequence[int] = (),
+        jobs_started: Sequence[NewJob] = (),
+        jobs_cancelled: Sequence[int] = (),
+        usage: Sequence[Usage] = (),
         rows: Sequence[ConversationRow] = (),
         messages: Sequence[NewMessage] = (),
     ) -> list[OutboxMessage]:
         """Write the effect of the turn and commit: one round trip. Returns the messages in order, with their ids.
 
-        A run is in one of ``runs_ended`` and ``runs_reopened`` at most. ``timers_cancelled`` names runs; their timers
-        of earlier turns are cancelled.
+        A run is in one of ``runs_ended`` and ``runs_reopened`` at most. ``timers_cancelled`` and
+        ``jobs_cancelled`` name runs; their timers and jobs of earlier turns are cancelled.
         """
         execute = self._connection.execute
         scope = {"botname": self._botname}
@@ -113,6 +126,12 @@ class Turn:
                 await execute(statement.CANCEL_TIMERS, scope | {"run_ids": list(timers_cancelled)})
             if timers_started:
                 await execute(statement.START_TIMERS, scope | columns_of(timers_started))
+            if jobs_cancelled:
+                await execute(statement.CANCEL_JOBS, scope | {"run_ids": list(jobs_cancelled)})
+            if jobs_started:
+                await execute(statement.START_JOBS, scope | columns_of(jobs_started))
+            if usage:
+                await execute(statement.ADD_USAGE, scope | columns_of(usage))
             if rows:
                 await execute(statement.RECORD_ROWS, scope | columns_of(rows))
             added = await execute(statement.ADD_TO_OUTBOX, scope | columns_of(messages)) if messages else None

@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS job (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 
-CREATE INDEX IF NOT EXISTS job_of_bot ON job (botname, job_id);
+CREATE INDEX IF NOT EXISTS job_of_chat ON job (botname, chat_id, job_id);
 CREATE INDEX IF NOT EXISTS job_of_run ON job (run_id);
 
 CREATE TABLE IF NOT EXISTS token_usage (
@@ -47,7 +47,8 @@ CREATE TRIGGER announce_job AFTER INSERT ON job FOR EACH ROW EXECUTE FUNCTION an
 -- Once for a transaction: equal notifications of one transaction are one.
 CREATE OR REPLACE FUNCTION announce_course() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_notify('flotilla_course', coalesce(NEW.bot_name, OLD.bot_name));
+    PERFORM pg_notify('flotilla_course', bot_name)
+    FROM (VALUES (OLD.bot_name), (NEW.bot_name)) AS changed (bot_name) WHERE bot_name IS NOT NULL;
     RETURN NULL;
 END
 $$;

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from app.store.errors import StoreUnavailable
-from app.store.lock import BotLocks
+from app.store.lock import BotLocks, Channel
 
 
 @pytest.fixture
@@ -95,3 +95,36 @@ async def test_the_next_acquire_connects_anew(first: BotLocks, database_url: str
 async def test_locks_of_a_database_that_is_away() -> None:
     with pytest.raises(StoreUnavailable, match=r"^database 'fleet' at '127\.0\.0\.1' \(user 'bot'\) is unavailable: "):
         await BotLocks("postgresql://bot:sekret@127.0.0.1:1/fleet").acquire("one")
+
+
+ANNOUNCED = [
+    pytest.param(
+        Channel.JOB, "INSERT INTO job (botname, chat_id, run_id, step, kind) VALUES ('bot', 7, 1, 2, 'reply')"
+    ),
+    pytest.param(Channel.COURSE, "INSERT INTO course (bot_name, course_id) VALUES ('bot', 'summer')"),
+    pytest.param(Channel.COURSE, "INSERT INTO course_element (bot_name, course_id) VALUES ('bot', 'summer')"),
+    pytest.param(Channel.COURSE, "UPDATE course SET bot_name = 'bot', yaml = '' WHERE bot_name = 'third'"),
+    pytest.param(Channel.COURSE, "UPDATE course SET bot_name = 'third' WHERE bot_name = 'bot'"),
+    pytest.param(Channel.COURSE, "DELETE FROM course WHERE bot_name = 'bot'"),
+]
+
+
+@pytest.mark.parametrize(("channel", "statement"), ANNOUNCED)
+async def test_the_host_hears_what_others_write(
+    first: BotLocks, database_url: str, channel: Channel, statement: str
+) -> None:
+    courses = "INSERT INTO course (bot_name, course_id) VALUES ('bot', 'spring'), ('third', 'autumn')"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(courses)
+        heard: list[tuple[str, str]] = []
+        rung = asyncio.Event()
+        await first.acquire("bot")
+        for name in ("bot", "other"):
+            for each in Channel:
+                first.on_notify(each, name, lambda place=(each, name): heard.append(place))  # type: ignore[misc]
+        first.on_notify(Channel.JOB, "last", rung.set)
+        connection.execute(statement)  # type: ignore[call-overload]
+        connection.execute("SELECT pg_notify('flotilla_job', 'last')")
+    await asyncio.wait_for(rung.wait(), 20)
+
+    assert heard == [(channel, "bot")]

@@ -121,3 +121,30 @@ async def test_purge_forgets_old_updates_and_superseded_polls(store: Store, data
     assert loaded.fresh == {1}
     assert loaded.polls == {"newest": PollRef(1, 2, 20), "only": PollRef(2, 1, 30)}
     assert rows_of(database_url, "SELECT count(*) FROM poll WHERE botname = 'else'") == [(3,)]
+
+
+OVER = """
+    INSERT INTO waiting_element (botname, chat_id, run_id, is_waiting, due_at)
+        VALUES ('bot', 1, 1, false, now() - interval '91 days'), ('bot', 2, 1, false, now() - interval '89 days'),
+            ('bot', 3, 1, true, now() - interval '91 days'), ('other', 4, 1, false, now() - interval '91 days');
+    INSERT INTO waiting_element (botname, chat_id, is_waiting, waiting_till_date)
+        VALUES ('bot', 5, false, '2020-01-01');
+    INSERT INTO outbox (botname, chat_id, method, params, failed_at, created_at)
+        VALUES ('bot', 1, 'm', '{}', now() - interval '31 days', now()),
+            ('bot', 2, 'm', '{}', now() - interval '29 days', now()),
+            ('bot', 3, 'm', '{}', NULL, now() - interval '99 days'),
+            ('other', 4, 'm', '{}', now() - interval '31 days', now());
+    INSERT INTO dead_update (botname, update_id, raw, error, died_at)
+        VALUES ('bot', 1, '{}', 'e', now() - interval '31 days'), ('bot', 2, '{}', 'e', now() - interval '29 days'),
+            ('other', 4, '{}', 'e', now() - interval '31 days');
+"""
+
+
+async def test_purge_forgets_what_is_over_after_months(store: Store, database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute(OVER)
+    await store.purge("bot")
+
+    assert rows_of(database_url, "SELECT chat_id FROM waiting_element ORDER BY 1") == [(2,), (3,), (4,), (5,)]
+    assert rows_of(database_url, "SELECT chat_id FROM outbox ORDER BY 1") == [(2,), (3,), (4,)]
+    assert rows_of(database_url, "SELECT update_id FROM dead_update ORDER BY 1") == [(2,), (4,)]

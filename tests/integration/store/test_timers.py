@@ -8,7 +8,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from app.store.lock import BotLocks
+from app.store.lock import BotLocks, Channel
 from app.store.rows import ChatState, NewTimer, Timer
 from app.store.store import Store
 
@@ -113,7 +113,7 @@ async def test_the_host_hears_of_every_timer(store: Store, database_url: str, st
     try:
         for name, event in heard.items():
             await locks.acquire(name)
-            locks.on_timer(name, event.set)
+            locks.on_notify(Channel.TIMER, name, event.set)
         with psycopg.connect(database_url) as connection:
             connection.execute(statement)  # type: ignore[call-overload]
         await asyncio.wait_for(heard["bot"].wait(), 10)
