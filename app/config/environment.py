@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from app.config.dialog import Dialog, dialog_settings
 from app.config.options import COMMANDS, Options
+from app.config.predecessor import predecessor_variables
 from app.config.rules import Admin, Commands, language_of
 from app.config.settings import TELEGRAM_API_URL, BotSettings, DialogSettings, HostSettings, Mode, WebhookSettings
 from app.config.tokens import SANDBOX_TOKEN, is_well_formed, sandbox_token, shown
@@ -74,6 +75,8 @@ def host_settings_from_environment(environ: Mapping[str, str], arguments: Sequen
         bots = _group(environ, problems)
     else:
         bots = [_single(environ, _folder(environ, arguments, scripts, problems), problems)]
+    if not environ.get(BOTS_VARIABLE) and not environ.get(DIALOG_VARIABLE):
+        environ = {**environ, **predecessor_variables(environ, problems)}
     shared = _shared_dialog(environ, problems)
     settings = HostSettings(
         bots=tuple(_settings(bot, bot.dialog or shared, environ, problems) for bot in bots),

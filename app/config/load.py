@@ -139,8 +139,12 @@ def _is_echo(detail: Any, document: Document, meant: Set[Place | None]) -> bool:
 
 
 def _problem(detail: Any, document: Document) -> Problem:
+    return problem_at(tuple(key for key in detail["loc"] if key != "[key]"), detail, document)
+
+
+def problem_at(place: Place, detail: Any, document: Document) -> Problem:
+    """Say in our words what pydantic's ``detail`` finds wrong with the value at ``place``."""
     value = detail["input"]
-    place: Place = tuple(key for key in detail["loc"] if key != "[key]")
     match detail["type"]:
         case "wrong":
             return document.problem(place, detail["ctx"]["text"], detail["ctx"]["remedy"])
