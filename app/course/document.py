@@ -6,6 +6,7 @@ date stays text, and a key that occurs twice (the place of the first and the con
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
@@ -98,6 +99,41 @@ def from_data(data: Any) -> Node:
     if isinstance(data, list | tuple):
         return Items(tuple(from_data(item) for item in data))
     return Scalar("" if data is None else str(data), data)
+
+
+def from_json(text: str) -> Node:
+    """Read a JSON text as if it were a file. Raises ``ValueError`` that says what is wrong with it."""
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"has {len(text)} characters, more than {MAX_CHARACTERS}")
+    try:
+        data = json.loads(text, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is not valid JSON: {error}") from None
+    except RecursionError:
+        raise ValueError(f"is nested deeper than {MAX_DEPTH} levels") from None
+    _check_json(data, 1)
+    return from_data(data)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"is not valid JSON: {name} is no number of JSON")
+
+
+def _check_json(data: Any, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise ValueError(f"is nested deeper than {MAX_DEPTH} levels")
+    match data:
+        case dict():
+            for key, value in data.items():
+                _check_json(key, depth)
+                _check_json(value, depth + 1)
+        case list():
+            for item in data:
+                _check_json(item, depth + 1)
+        case str() if "\0" in data or any("\ud800" <= character <= "\udfff" for character in data):
+            raise ValueError("has a character that PostgreSQL cannot store")
+        case float() if not isfinite(data):
+            raise ValueError("has a number that is too large")
 
 
 def _compose(text: str) -> yaml.Node | None:

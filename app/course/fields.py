@@ -25,9 +25,6 @@ MAX_OPTION_CHARACTERS = 100
 MAX_RATE = 100
 """The highest rate of mistakes, in percent."""
 
-NOT_YET = "not supported yet"
-"""What is said of the parts of the format that this version cannot run."""
-
 _TRUE = {"true", "yes", "on", "1", "y"}
 _FALSE = {"false", "no", "off", "0", "n", ""}
 HTML_REPLIES = "HTML!"

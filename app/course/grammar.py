@@ -71,7 +71,7 @@ def read_element(element_id: str, node: Node, place: Place, report: Report, targ
         return None
     kind = TYPES[name]
     fields.check_keys(kind.keys, _ALL_KEYS)
-    return kind.read(_Start(element_id, _body(node), place.line), fields)
+    return kind.read(_Start(element_id, body_of(node), place.line), fields)
 
 
 def element_of(element_id: str, body: Body) -> AnyElement | None:
@@ -79,12 +79,13 @@ def element_of(element_id: str, body: Body) -> AnyElement | None:
     return read_element(element_id, from_data(body), Place(), Report(""), [])
 
 
-def _body(node: Node, key: str = "") -> Any:
+def body_of(node: Node, key: str = "") -> Any:
+    """Return what stands below ``key`` as a snapshot holds it: texts as they were written, and JSON types."""
     match node:
         case Table():
-            return {name: _body(item, name) for name, item in node.items.items()}
+            return {name: body_of(item, name) for name, item in node.items.items()}
         case Items():
-            return [_body(item, key) for item in node.items]
+            return [body_of(item, key) for item in node.items]
         case Scalar():
             return node.value if node.value is None or key in _NATIVE_KEYS else node.text
 

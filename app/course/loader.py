@@ -11,12 +11,14 @@ from dataclasses import dataclass, field, replace
 
 from app.course.course import Course, Courses, Entry
 from app.course.document import Node, Scalar, Table, parse
-from app.course.element import AnyElement, Revision, ScoredElement, Test
-from app.course.fields import NOT_YET, Fields, Target
+from app.course.element import AnyElement, Dialog, Revision, ScoredElement, Test
+from app.course.fields import Fields, Target
 from app.course.grammar import read_element
+from app.course.prompt import variables
 from app.course.proof import check_markup
 from app.course.report import Place, Report, has_errors, nearest, quote
-from app.errors import Problem, Severity
+from app.course.stored import STORED_FILE, Stored, json_of, read_rows
+from app.errors import InputError, Problem, Severity
 
 ROOT = "scripts/"
 LIST_FILE = "courses.yml"
@@ -24,7 +26,11 @@ EXTENSION = "ext_courses"
 DATABASE = "db"
 DEFAULT = "default"
 
-_ENTRY_KEYS = ("path", "element", "restricted", "decline_text", "ban_enabled", "ban_text", "token")
+_ENTRY_KEYS = (
+    "path", "element", "title", "restricted", "decline_text", "ban_enabled", "ban_text", "message_limit", "daily_limit",
+    "token",
+)  # fmt: skip
+_UNCHECKED = "read when the bot runs"
 _LINK_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 _MAX_LINK_CHARACTERS = 64
 
@@ -65,8 +71,13 @@ class Listing:
 
 def load_course(text: str, file: str) -> tuple[Course, list[Problem]]:
     """Read a course file. A course whose problems include an error is not whole: do not run it."""
-    report, targets = Report(file), list[Target]()
-    root = parse(text, report)
+    report = Report(file)
+    return course_of(parse(text, report), report)
+
+
+def course_of(root: Node | None, report: Report) -> tuple[Course, list[Problem]]:
+    """Read a course from the mapping of its elements, ``None`` when that is broken; problems so far are included."""
+    targets: list[Target] = []
     elements: dict[str, AnyElement] = {}
     for element_id, (node, place) in _entries(root, report, "element", "Intro_1: {type: message, text: ...}").items():
         element = read_element(element_id, node, place, report, targets)
@@ -79,7 +90,8 @@ def load_course(text: str, file: str) -> tuple[Course, list[Problem]]:
             report.error(target.place, target.where, f"there is no element {quote(target.element_id)}", remedy)
     if isinstance(root, Table):
         _check_prefixes(elements, root, report)
-    return Course(elements, file), sorted(report.problems, key=_in_file_order)
+        _check_variables(elements, root, report)
+    return Course(elements, report.file), sorted(report.problems, key=_in_file_order)
 
 
 def _check_prefixes(elements: Mapping[str, AnyElement], root: Table, report: Report) -> None:
@@ -92,6 +104,19 @@ def _check_prefixes(elements: Mapping[str, AnyElement], root: Table, report: Rep
         if not any(key.startswith(element.prefix) for key in scored):
             text = f"no quiz, input or multi_choice has an id that begins with {quote(element.prefix)}"
             report.warning(node.keys["prefix"], f"{element.id}/prefix", text, "use the beginning of their ids")
+
+
+def _check_variables(elements: Mapping[str, AnyElement], root: Table, report: Report) -> None:
+    """Warn about every ``{{name}}`` of a prompt that stands for no element."""
+    for element in elements.values():
+        node = root.items[element.id]
+        if not isinstance(element, Dialog) or element.conversation or not isinstance(node, Table):
+            continue
+        for name in dict.fromkeys(variable.element_id for variable in variables(element.prompt, root.items)):
+            if name not in root.items:
+                remedy = report.nearest(name, root.items, "use the id of an element of this file")
+                text = f"there is no element {quote(name)}, its variable stays empty"
+                report.warning(node.keys["prompt"], f"{element.id}/prompt", text, remedy)
 
 
 def load_list(text: str, file: str) -> tuple[Listing, list[Problem]]:
@@ -116,8 +141,11 @@ def load_list(text: str, file: str) -> tuple[Listing, list[Problem]]:
     return listing, sorted(report.problems, key=_in_file_order)
 
 
-def load_lists(read: Read, folder: str) -> tuple[Listing, list[Problem]]:
-    """Read the list of a bot's folder and its extension; the entries' paths come out as paths from the project root."""
+def load_lists(read: Read, folder: str, stored: Mapping[str, Stored] | None = None) -> tuple[Listing, list[Problem]]:
+    """Read the list of a bot's folder and its extension; the entries' paths come out as paths from the project root.
+
+    ``stored`` are the bot's courses in the database, ``None`` when that cannot be asked.
+    """
     try:
         file = resolve(LIST_FILE, folder)
     except ValueError as error:
@@ -126,31 +154,75 @@ def load_lists(read: Read, folder: str) -> tuple[Listing, list[Problem]]:
     if isinstance(text, Problem):
         return Listing(is_complete=False), [text]
     main, problems = load_list(text, file)
-    extended, more = _extended(main, read, folder)
+    extended, more = _extended(main, read, folder, stored)
     listing, wrong = _resolved(extended, folder)
     return listing, [*problems, *more, *wrong, *_check_default(listing, file)]
 
 
 def load_files(
-    read: Read, listing: Listing, parse_course: Parse = load_course
+    read: Read,
+    listing: Listing,
+    parse_course: Parse = load_course,
+    stored: Mapping[str, Stored] | None = None,
 ) -> tuple[dict[str, Course], list[Problem]]:
-    """Read the course files of a list from ``load_lists``, each file once; a course with errors is left out."""
+    """Read the courses of a list from ``load_lists``, each file once; a course with errors is left out.
+
+    ``stored`` are the bot's courses in the database; without it those of the list are left out with a warning.
+    """
     files: dict[str, Course | None] = {}
     courses: dict[str, Course] = {}
     problems: list[Problem] = []
     for course_id, entry in listing.entries.items():
         source = listing.sources[course_id]
         if entry.path == DATABASE:
-            problems.append(source.problem("path", f"a course from the database is {NOT_YET}", severity="warning"))
-            continue
-        if entry.path not in files:
-            files[entry.path], found = load_file(read, entry.path, source, parse_course)
+            course, found = _from_database(source, stored)
             problems += found
-        course = files[entry.path]
+        elif entry.path not in files:
+            course, found = load_file(read, entry.path, source, parse_course)
+            files[entry.path] = course
+            problems += found
+        else:
+            course = files[entry.path]
         if course is not None:
             courses[course_id] = course
             problems += _check_start(entry, course, source)
     return courses, problems
+
+
+def _from_database(source: Source, stored: Mapping[str, Stored] | None) -> tuple[Course | None, list[Problem]]:
+    if stored is None:
+        return None, [
+            source.problem("path", "a course of the database is not checked", f"it is {_UNCHECKED}", "warning")
+        ]
+    if source.course_id not in stored:
+        remedy = nearest(source.course_id, stored, "import it, or remove it from the list of courses")
+        text = "there is no such course"
+        return None, [Problem(STORED_FILE, 0, 0, source.course_id, text, remedy)]
+    course, problems = load_stored(source.course_id, stored[source.course_id])
+    return None if has_errors(problems) else course, problems
+
+
+def load_stored(course_id: str, stored: Stored) -> tuple[Course, list[Problem]]:
+    """Read a course of the database. A course whose problems include an error is not whole: do not run it.
+
+    Problems have the file ``database`` and a ``where`` that begins with the course id. Without elements the course's
+    YAML text is read, if it has one.
+    """
+    report = Report(STORED_FILE)
+    root = parse(stored.yaml, report) if stored.yaml and not stored.elements else read_rows(stored.elements, report)
+    course, problems = course_of(root, report)
+    return course, [replace(problem, where=f"{course_id}/{problem.where}".rstrip("/")) for problem in problems]
+
+
+def elements_of(text: str, file: str) -> list[tuple[str, str, str]]:
+    """Return the id, type and JSON text of each element of a course file, as the database stores them, in order.
+
+    Raises ``InputError`` when the course has errors.
+    """
+    course, problems = load_course(text, file)
+    if has_errors(problems):
+        raise InputError([problem for problem in problems if problem.severity == "error"])
+    return [(element.id, element.body["type"].strip(), json_of(element)) for element in course.elements.values()]
 
 
 def load_file(
@@ -164,10 +236,10 @@ def load_file(
     return None if has_errors(problems) else course, problems
 
 
-def load_courses(read: Read, folder: str) -> tuple[Courses, list[Problem]]:
+def load_courses(read: Read, folder: str, stored: Mapping[str, Stored] | None = None) -> tuple[Courses, list[Problem]]:
     """Read all courses of a bot's folder (``""`` is ``scripts/`` itself)."""
-    listing, problems = load_lists(read, folder)
-    courses, more = load_files(read, listing)
+    listing, problems = load_lists(read, folder, stored)
+    courses, more = load_files(read, listing, stored=stored)
     return Courses(listing.entries, courses), problems + more
 
 
@@ -206,25 +278,29 @@ def _entries(root: Node | None, report: Report, what: str, example: str) -> dict
 
 def _entry(course_id: str, fields: Fields) -> Entry | None:
     fields.check_keys(_ENTRY_KEYS)
-    _check_id(course_id, fields)
+    if not _fits_link(course_id):
+        fields.warning("", *_unfit(course_id))
     path = fields.required_text("path").strip()
     entry = Entry(
-        course_id,
-        path,
-        fields.text("element"),
-        bool(fields.flag("restricted")),
-        fields.text("decline_text"),
-        bool(fields.flag("ban_enabled")),
-        fields.text("ban_text"),
-    )
+        course_id, path,
+        element=fields.text("element"), title=(fields.text("title") or "").strip() or None,
+        restricted=bool(fields.flag("restricted")), decline_text=fields.text("decline_text"),
+        ban_enabled=bool(fields.flag("ban_enabled")), ban_text=fields.text("ban_text"),
+        message_limit=fields.count("message_limit"), daily_limit=fields.count("daily_limit"),
+    )  # fmt: skip
+    if entry.message_limit and not entry.ban_enabled:
+        fields.warning("message_limit", "has no effect without 'ban_enabled'", "add 'ban_enabled: yes'")
     return entry if path else None
 
 
-def _check_id(course_id: str, fields: Fields) -> None:
-    fits_link = len(course_id) <= _MAX_LINK_CHARACTERS and _LINK_CHARACTERS.issuperset(course_id)
-    if not fits_link or "__" in course_id or not course_id:
-        remedy = f"use at most {_MAX_LINK_CHARACTERS} of the characters A-Z a-z 0-9 _ - without '__'"
-        fields.warning("", f"the course id {quote(course_id)} does not fit into a start link", remedy)
+def _fits_link(course_id: str) -> bool:
+    fits = 0 < len(course_id) <= _MAX_LINK_CHARACTERS and _LINK_CHARACTERS.issuperset(course_id)
+    return fits and "__" not in course_id
+
+
+def _unfit(course_id: str) -> tuple[str, str]:
+    remedy = f"use at most {_MAX_LINK_CHARACTERS} of the characters A-Z a-z 0-9 _ - without '__'"
+    return f"the course id {quote(course_id)} does not fit into a start link", remedy
 
 
 def _extension(fields: Fields, source: Source) -> tuple[str, Source] | None:
@@ -233,24 +309,46 @@ def _extension(fields: Fields, source: Source) -> tuple[str, Source] | None:
     return (path, source) if path else None
 
 
-def _extended(main: Listing, read: Read, folder: str) -> tuple[Listing, list[Problem]]:
+def _extended(
+    main: Listing, read: Read, folder: str, stored: Mapping[str, Stored] | None
+) -> tuple[Listing, list[Problem]]:
     """Return the list with the entries of its extension, which replace those of the same id completely."""
     if main.extension is None:
         return main, []
     path, source = main.extension
     if path == DATABASE:
-        return main, [source.problem("path", f"a list of courses from the database is {NOT_YET}", severity="warning")]
+        return _extended_by_database(main, source, stored)
     file = _resolve(path, folder, source, from_root=False)
     text = file if isinstance(file, Problem) else _read(read, file, source)
     if isinstance(file, Problem) or isinstance(text, Problem):
         return replace(main, is_complete=False), [problem for problem in (text,) if isinstance(problem, Problem)]
     more, problems = load_list(text, file)
-    extended = Listing(
+    return _replaced(main, more), problems
+
+
+def _replaced(main: Listing, more: Listing) -> Listing:
+    return Listing(
         {**main.entries, **more.entries},
         {**main.sources, **more.sources},
         is_complete=main.is_complete and more.is_complete,
     )
-    return extended, problems
+
+
+def _extended_by_database(
+    main: Listing, source: Source, stored: Mapping[str, Stored] | None
+) -> tuple[Listing, list[Problem]]:
+    if stored is None:
+        problem = source.problem(
+            "path", "the courses of the database are not checked", f"they are {_UNCHECKED}", "warning"
+        )
+        return replace(main, is_complete=False), [problem]
+    more = Listing(
+        {course_id: Entry(course_id, DATABASE) for course_id in stored},
+        {course_id: replace(source, course_id=course_id) for course_id in stored},
+    )
+    unfit = [course_id for course_id in stored if not _fits_link(course_id)]
+    problems = [Problem(STORED_FILE, 0, 0, course_id, *_unfit(course_id), "warning") for course_id in unfit]
+    return _replaced(main, more), problems
 
 
 def _resolved(listing: Listing, folder: str) -> tuple[Listing, list[Problem]]:
@@ -292,7 +390,8 @@ def _check_start(entry: Entry, course: Course, source: Source) -> list[Problem]:
     if entry.element is None or entry.element in course.elements:
         return []
     remedy = nearest(entry.element, course.elements, "the course starts at its first element")
-    return [source.problem("element", f"{entry.path} has no element {quote(entry.element)}", remedy, "warning")]
+    place = "the course in the database" if entry.path == DATABASE else entry.path
+    return [source.problem("element", f"{place} has no element {quote(entry.element)}", remedy, "warning")]
 
 
 def _check_default(listing: Listing, file: str) -> list[Problem]:

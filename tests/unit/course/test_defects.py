@@ -198,6 +198,43 @@ def test_d35_the_button_of_a_dialog_is_read() -> None:
     assert (element.button, problems) == ("Enough", [])
 
 
+def test_d21_a_variable_that_stands_for_no_element_is_reported() -> None:
+    _, problems = load("""
+        Intro_1: {type: message, text: hi}
+        Name: {type: input, text: name?}
+        v.answer: {type: message, text: hi}
+        Talk:
+          type: dialog
+          text: hi
+          prompt: |
+            {{ Intro_1 }} {{Intro_1}} {{2]Intro_1}} {{Intro_1[2}} {{Name.answer}} {{v.answer}} {{Talk}}
+            <!-- {{nothing}} --> {{3]Intr_1}} {{Intr_1}} {{v}} {{Nam.answer}} {{zzz}}
+    """)
+    assert problems == [
+        "warning: scripts/a.yml:8:3: Talk/prompt: there is no element 'Intr_1', its variable stays empty; "
+        "did you mean 'Intro_1'?",
+        "warning: scripts/a.yml:8:3: Talk/prompt: there is no element 'v', its variable stays empty; "
+        "use the id of an element of this file",
+        "warning: scripts/a.yml:8:3: Talk/prompt: there is no element 'Nam', its variable stays empty; "
+        "did you mean 'Name'?",
+        "warning: scripts/a.yml:8:3: Talk/prompt: there is no element 'zzz', its variable stays empty; "
+        "use the id of an element of this file",
+    ]
+
+
+def test_d21_a_prompt_beside_a_conversation_is_not_used() -> None:
+    _, problems = load("a: {type: dialog, text: hi, prompt: '{{x}}', conversation: [{role: system, content: '{{x}}'}]}")
+    assert [problem for problem in problems if "variable" in problem] == []
+
+
+@pytest.mark.parametrize("key", ["reasoning", "reasoning_effort"])
+def test_d22_the_reasoning_of_a_course_is_read(key: str) -> None:
+    course, problems = load(f"a: {{type: dialog, text: hi, prompt: x, {key}: high}}")
+    element = course.elements["a"]
+    assert isinstance(element, Dialog)
+    assert (element.reasoning, problems) == ("high", [])
+
+
 def test_d22_zero_is_a_temperature() -> None:
     course, problems = load("a: {type: dialog, text: hi, prompt: x, temperature: 0}")
     element = course.elements["a"]

@@ -145,18 +145,63 @@ def test_an_extension_replaces_entries_and_is_not_followed() -> None:
     }
 
 
-def test_courses_of_the_database_are_not_supported_yet() -> None:
+def test_the_keys_of_an_entry() -> None:
     courses, problems = load(
         {
-            "scripts/courses.yml": "default: {path: a.yml}\nauthored: {path: db}\next_courses: {path: db}",
+            "scripts/courses.yml": """
+                default:
+                  path: a.yml
+                  element: a
+                  title: ' First steps '
+                  restricted: yes
+                  decline_text: No
+                  ban_enabled: 'yes'
+                  ban_text: Enough
+                  message_limit: '150'
+                  daily_limit: 20
+                  token: abc
+            """,
             "scripts/a.yml": GOOD,
         }
     )
-    assert (list(courses.entries), list(courses.courses)) == (["default", "authored"], ["default"])
+    assert problems == []
+    assert courses.entries["default"] == Entry(
+        "default",
+        "scripts/a.yml",
+        element="a",
+        title="First steps",
+        restricted=True,
+        decline_text="No",
+        ban_enabled=True,
+        ban_text="Enough",
+        message_limit=150,
+        daily_limit=20,
+    )
+
+
+def test_a_message_limit_needs_bans() -> None:
+    courses, problems = load(
+        {"scripts/courses.yml": "default: {path: a.yml, message_limit: 5, daily_limit: -1}", "scripts/a.yml": GOOD}
+    )
+    assert (courses.entries["default"].message_limit, courses.entries["default"].daily_limit) == (5, None)
     assert problems == [
-        "warning: scripts/courses.yml:3:15: ext_courses/path: a list of courses from the database is not supported yet",
-        "warning: scripts/courses.yml:2:12: authored/path: a course from the database is not supported yet",
+        "warning: scripts/courses.yml:1:24: default/message_limit: has no effect without 'ban_enabled'; "
+        "add 'ban_enabled: yes'",
+        "warning: scripts/courses.yml:1:42: default/daily_limit: -1 is not a whole number of at least 1 and is not "
+        "used; write for example 20",
     ]
+
+
+def test_d14_a_broken_file_leaves_the_others_running() -> None:
+    courses, problems = load(
+        {
+            "scripts/courses.yml": "default: {path: a.yml}\nb: {path: b.yml}",
+            "scripts/a.yml": GOOD,
+            "scripts/b.yml": "a: [",
+        }
+    )
+    assert list(courses.courses) == ["default"]
+    assert [problem.rsplit(":", 2)[0] for problem in problems] == ["error: scripts/b.yml:2:1: is not valid YAML"]
 
 
 @pytest.mark.parametrize(
