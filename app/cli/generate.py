@@ -70,7 +70,10 @@ def _generated(target: Target, config: Path, scripts: Path | None) -> tuple[str,
         case Target.COMPOSE:
             from app.deploy.compose import compose
 
-            return "compose.yaml", compose(_fleet(config, scripts))
+            fleet = _fleet(config, scripts)
+            text = compose(fleet)
+            _warn_of_unset(text, fleet)
+            return "compose.yaml", text
         case Target.SCHEMA:
             from app.config.schema import schema
 
@@ -88,6 +91,15 @@ def _fleet(config: Path, scripts: Path | None) -> Fleet:
     for warning in fleet.warnings:
         typer.echo(f"warning: {warning}", err=True)
     return fleet
+
+
+def _warn_of_unset(text: str, fleet: Fleet) -> None:
+    from app.deploy.compose import unset_variables
+
+    names = unset_variables(text, fleet.environ)
+    if names:
+        path = fleet.path.parent / ".env"
+        typer.echo(f"warning: before you start, put {', '.join(names)} into {path}", err=True)
 
 
 def _difference(path: Path, text: str) -> str:

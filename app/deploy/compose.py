@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from textwrap import indent
 
@@ -188,6 +189,12 @@ def compose(fleet: Fleet) -> str:
     parts.append(_block({"volumes": dict.fromkeys(_volumes(fleet, proxy), Verbatim(""))}, 0))
     parts += [CONFIGS.format(content=_literal(_compose_text(caddyfile(fleet)), 6))] if proxy else []
     return "".join(parts)
+
+
+def unset_variables(text: str, environ: Mapping[str, str]) -> list[str]:
+    """Name the variables that a compose file asks for and that ``environ`` does not have, in order."""
+    asked = dict.fromkeys(re.findall(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*):\?", text))
+    return [name for name in asked if not environ.get(name)]
 
 
 def hosts_of(fleet: Fleet) -> dict[str, list[Bot]]:

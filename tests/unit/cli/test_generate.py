@@ -43,6 +43,13 @@ def test_it_writes_the_file_and_says_so(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["bots_config.yaml", "compose.yaml", "scripts"]
 
 
+def test_it_names_the_variables_that_are_still_missing(folder: Path) -> None:
+    (folder / "bots_config.yaml").write_text("bots: [{name: a, folder: test, token_env: A_TOKEN}]\n")
+    (folder / ".env").write_text("POSTGRES_PASSWORD=p\n")
+    result = generate()
+    assert (result.exit_code, result.stderr) == (0, "warning: before you start, put A_TOKEN into .env\n")
+
+
 def test_a_current_file_is_left_alone(folder: Path) -> None:
     generate()
     before = (folder / "compose.yaml").stat()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from app.config.fleet import Bot, Fleet
 from app.config.load import load_fleet
 from app.config.settings import Mode
-from app.deploy.compose import compose, max_connections
+from app.deploy.compose import compose, max_connections, unset_variables
 
 CASES = Path(__file__).parents[2] / "cases" / "compose"
 CHECKOUT = Path(__file__).parents[3]
@@ -126,6 +126,16 @@ def test_a_bot_with_other_dialogs_changes_nothing_but_its_service() -> None:
     before, after = parsed(fleet), parsed(fleet.model_copy(update={"bots": (own, *others)}))
     assert before["services"].pop("root") != after["services"].pop("root")
     assert before == after
+
+
+def test_variables_that_are_asked_for_and_not_set() -> None:
+    text = compose(load_fleet(CASES / "quoting.in.yaml", {}, need_secrets=False))
+    assert unset_variables(text, {}) == ["POSTGRES_PASSWORD", "NULL_TOKEN", "NAME", "THIRD", "B_TOKEN"]
+    assert unset_variables(
+        text, {"POSTGRES_PASSWORD": "", **dict.fromkeys(["NULL_TOKEN", "NAME", "THIRD", "B_TOKEN"], "x")}
+    ) == ["POSTGRES_PASSWORD"]
+    sandbox = compose(load_fleet(CASES / "sandbox.in.yaml", {}, need_secrets=False))
+    assert unset_variables(sandbox, {}) == []
 
 
 def test_a_thousand_bots() -> None:
