@@ -30,7 +30,8 @@ _ENTRY_KEYS = (
     "path", "element", "title", "restricted", "decline_text", "ban_enabled", "ban_text", "message_limit", "daily_limit",
     "token",
 )  # fmt: skip
-_UNCHECKED = "read when the bot runs"
+UNCHECKED = "read when the bot runs"
+"""Ends the remedies of warnings that the database was not asked."""
 _LINK_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 _MAX_LINK_CHARACTERS = 64
 
@@ -192,7 +193,7 @@ def load_files(
 def _from_database(source: Source, stored: Mapping[str, Stored] | None) -> tuple[Course | None, list[Problem]]:
     if stored is None:
         return None, [
-            source.problem("path", "a course of the database is not checked", f"it is {_UNCHECKED}", "warning")
+            source.problem("path", "a course of the database is not checked", f"it is {UNCHECKED}", "warning")
         ]
     if source.course_id not in stored:
         remedy = nearest(source.course_id, stored, "import it, or remove it from the list of courses")
@@ -339,7 +340,7 @@ def _extended_by_database(
 ) -> tuple[Listing, list[Problem]]:
     if stored is None:
         problem = source.problem(
-            "path", "the courses of the database are not checked", f"they are {_UNCHECKED}", "warning"
+            "path", "the courses of the database are not checked", f"they are {UNCHECKED}", "warning"
         )
         return replace(main, is_complete=False), [problem]
     more = Listing(

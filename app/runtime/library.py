@@ -1,16 +1,21 @@
-"""The courses of a bot, read from its folder and read again when a file changes."""
+"""The courses of a bot, read from its folder and the database, and again when something changes there."""
 
 from __future__ import annotations
 
 import errno
+from asyncio import Lock, to_thread
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 from app.course.course import Course, Courses
 from app.course.document import MAX_CHARACTERS
-from app.course.loader import ROOT, Listing, load_course, load_files, load_lists
+from app.course.loader import ROOT, UNCHECKED, Listing, load_course, load_files, load_lists
+from app.course.stored import STORED_FILE, Stored
 from app.errors import Problem
+from app.store.errors import StoreUnavailable
+from app.store.rows import StoredCourse
 
 _MAX_BYTES = 4 * MAX_CHARACTERS
 """No UTF-8 file that is larger can be short enough for the loader."""
@@ -29,13 +34,16 @@ class Library:
 
     ``courses`` is what learners get: of a course that has errors, the last version without. ``problems`` is what was
     wrong at the last reading, with the paths as they are on this machine. ``files`` are the files that were read or
-    missed. Reading never raises.
+    missed. Until the first ``refresh`` nothing is known of the database. Reading files never raises.
     """
 
     def __init__(self, scripts: Path, folder: str) -> None:
         self._scripts = scripts
         self._folder = folder
         self._stamps: dict[str, _Stamp] = {}
+        self._stored: Mapping[str, Stored] | None = None
+        self._is_behind = False
+        self._reading = Lock()
         self.courses = Courses()
         self.problems: list[Problem] = []
         self.reload()
@@ -45,18 +53,49 @@ class Library:
         """The files that the courses were read from, missing ones included."""
         return [self._path(file) for file in self._stamps]
 
+    @property
+    def awaits_database(self) -> bool:
+        """Whether there are courses of the database in the list, and the database was not asked for them yet."""
+        return self._stored is None and any(is_unchecked(problem) for problem in self.problems)
+
+    def database_changed(self) -> None:
+        """Note that courses in the database may be others now."""
+        self._is_behind = True
+
     def changed(self) -> bool:
-        """Tell whether a file changed since it was read; costs one ``stat`` for each file."""
-        return any(_stamp(self._path(file)) != stamp for file, stamp in self._stamps.items())
+        """Tell whether there is something to read again; costs one ``stat`` for each file."""
+        return self._is_behind or self._files_changed()
+
+    async def refresh(self, stored_courses: Callable[[], Awaitable[Sequence[StoredCourse]]]) -> bool:
+        """Read what changed in files and in the database; tell whether the courses that learners get are others now.
+
+        Raises ``StoreUnavailable``: then the files alone were read, what is known of the database stays, and
+        ``changed`` says so until it is read.
+        """
+        async with self._reading:
+            self._is_behind = False
+            try:
+                stored = {one.course_id: Stored(one.elements, one.yaml) for one in await stored_courses()}
+            except StoreUnavailable:
+                self._is_behind = True
+                if self._files_changed():
+                    await to_thread(self.reload)
+                raise
+            is_news = self.awaits_database or stored != (self._stored or {})
+            self._stored = stored
+            return (is_news or self._files_changed()) and await to_thread(self.reload)
 
     def reload(self) -> bool:
-        """Read everything again; tell whether the courses that learners get are others now."""
+        """Read all files again; tell whether the courses that learners get are others now."""
         before, self._stamps = self.courses, {}
-        listing, problems = load_lists(self._read, self._folder)
-        read, more = load_files(self._read, listing, _load_course)
+        listing, problems = load_lists(self._read, self._folder, self._stored)
+        read, more = load_files(self._read, listing, _load_course, self._stored)
         self.courses = _merged(before, listing, read)
         self.problems = [self._shown(problem) for problem in problems + more]
         return self.courses != before
+
+    def _files_changed(self) -> bool:
+        return any(_stamp(self._path(file)) != stamp for file, stamp in self._stamps.items())
 
     def _read(self, file: str) -> str:
         self._stamps[file] = _stamp(self._path(file))
@@ -66,7 +105,12 @@ class Library:
         return path_of(self._scripts, file)
 
     def _shown(self, problem: Problem) -> Problem:
-        return replace(problem, file=str(self._path(problem.file)))
+        return problem if problem.file == STORED_FILE else replace(problem, file=str(self._path(problem.file)))
+
+
+def is_unchecked(problem: Problem) -> bool:
+    """Tell whether the problem only says that the database was not asked."""
+    return problem.remedy.endswith(UNCHECKED)
 
 
 def path_of(scripts: Path, file: str) -> Path:
