@@ -106,7 +106,7 @@ def speech(fields: Fields) -> Speech | None:
     if not fields.flag("voice_response"):
         return None
     voice, model = (voice or "").strip(), (model or "").strip()
-    return Speech(VOICES.get(voice, voice) or None, None if model in _MODELS_OF_BOT else model or None, speed)
+    return Speech(VOICES.get(voice.lower(), voice) or None, None if model in _MODELS_OF_BOT else model or None, speed)
 
 
 def _speed(fields: Fields) -> float:

@@ -7,6 +7,7 @@ date stays text, and a key that occurs twice (the place of the first and the con
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
@@ -25,6 +26,7 @@ MAX_DEPTH = 32
 Value = str | int | float | bool | None
 """A single value: a JSON type."""
 
+_NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _constructor = yaml.constructor.SafeConstructor()
 _YAML = "tag:yaml.org,2002:"
@@ -130,7 +132,7 @@ def _check_json(data: Any, depth: int) -> None:
         case list():
             for item in data:
                 _check_json(item, depth + 1)
-        case str() if "\0" in data or any("\ud800" <= character <= "\udfff" for character in data):
+        case str() if _NOT_STORABLE.search(data):
             raise ValueError("has a character that PostgreSQL cannot store")
         case float() if not isfinite(data):
             raise ValueError("has a number that is too large")

@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-_VARIABLE = re.compile(r"\{\{(.*?)\}\}")
+# What is left open is matched too, up to where it could be closed, so that no place is searched twice.
+_COMMENT = re.compile(r"<!--.*?(?P<close>-->|\Z)", re.DOTALL)
+_VARIABLE = re.compile(r"\{\{(?P<name>.*?)(?P<close>\}\}|$)", re.MULTILINE)
 _FIRST = re.compile(r"(?P<count>[^\]]+)\](?P<id>.+)")
 _LAST = re.compile(r"(?P<id>[^\[]+)\[(?P<count>.+)")
 _COUNT = re.compile(r"[0-9]{1,9}")
@@ -34,12 +35,21 @@ def variables(prompt: str, known: Container[str] = ()) -> list[Variable]:
     ``{{E}}``, ``{{3]E}}`` (the first three messages), ``{{E[3}}`` (the last three), ``{{E.answer}}``. A name that is
     ``known`` as the id of an element is that element, whatever signs it has.
     """
-    return [_variable(found[1], known) for found in _VARIABLE.finditer(_COMMENT.sub("", prompt))]
+    matches = _VARIABLE.finditer(_without_comments(prompt))
+    return [_variable(found["name"], known) for found in matches if found["close"]]
 
 
 def render(prompt: str, lookup: Callable[[Variable], str], known: Container[str] = ()) -> str:
     """Return the prompt without comments, each variable replaced by what ``lookup`` says; that is not read again."""
-    return _VARIABLE.sub(lambda found: lookup(_variable(found[1], known)), _COMMENT.sub("", prompt))
+
+    def value(found: re.Match[str]) -> str:
+        return lookup(_variable(found["name"], known)) if found["close"] else found[0]
+
+    return _VARIABLE.sub(value, _without_comments(prompt))
+
+
+def _without_comments(prompt: str) -> str:
+    return _COMMENT.sub(lambda found: "" if found["close"] else found[0], prompt)
 
 
 def _variable(name: str, known: Container[str]) -> Variable:

@@ -21,7 +21,6 @@ STORED_FILE = "database"
 
 _DATA = "element_data"
 _MAX_LINE = 80
-_SPACES = re.compile(r" +(?=\n|\Z)")
 # PyYAML reads these as line breaks, not all of them back as what they were.
 _OTHER_BREAKS = re.compile("[\x85\u2028\u2029]")
 
@@ -80,7 +79,8 @@ class _Dumper(yaml.SafeDumper):
         """Allow blocks whose lines end in spaces, which PyYAML would escape; in a block they are kept all the same."""
         analysis = super().analyze_scalar(scalar)
         if not analysis.allow_block:
-            analysis.allow_block = super().analyze_scalar(_SPACES.sub("", scalar)).allow_block
+            stripped = "\n".join(line.rstrip(" ") for line in scalar.split("\n"))
+            analysis.allow_block = super().analyze_scalar(stripped).allow_block
         return analysis
 
 

@@ -83,7 +83,7 @@ def test_the_snapshot_is_read_back_as_the_same_element(fields: str, expected: Di
 @pytest.mark.parametrize(
     ("name", "voice"),
     [
-        ("alloy", "21m00Tcm4TlvDq8ikWAM"),
+        ("Alloy", "21m00Tcm4TlvDq8ikWAM"),
         ("nova", "21m00Tcm4TlvDq8ikWAM"),
         ("echo", "EXAVITQu4vr4xnSDxMaL"),
         ("fable", "ErXwobaYiN019PkySvjV"),

@@ -1,5 +1,7 @@
 """Variables of prompts."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,6 +56,18 @@ def test_an_id_that_looks_like_a_form_wins(name: str) -> None:
 
 def test_what_is_put_in_is_not_read_again() -> None:
     assert render(r"{{a}}", lambda _: r"{{b}} <!-- c --> \1") == r"{{b}} <!-- c --> \1"
+
+
+@given(st.text(alphabet="{}<!->a\n"))
+def test_the_shortest_matches_from_the_left(prompt: str) -> None:
+    plain = re.sub(r"<!--.*?-->", "", prompt, flags=re.DOTALL)
+    assert [variable.element_id for variable in variables(prompt)] == re.findall(r"\{\{(.*?)\}\}", plain)
+    assert render(prompt, lambda variable: f"[{variable.element_id}]") == re.sub(r"\{\{(.*?)\}\}", r"[\1]", plain)
+
+
+@pytest.mark.parametrize("sign", ["{{", "<!--", "{{a}", "{{a["])
+def test_a_long_prompt_takes_no_quadratic_time(sign: str) -> None:
+    assert render(sign * 500_000, lambda _: "") == sign * 500_000
 
 
 @given(st.text(alphabet="{}[]<!->. 12ab\n"))

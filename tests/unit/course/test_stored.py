@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from app.course.course import Courses, Entry
 from app.course.element import End, Input, Message, ParseMode, Quiz
+from app.course.grammar import TYPES, element_of
 from app.course.loader import elements_of, has_errors, load_course, load_courses, load_stored
 from app.course.stored import Stored, to_yaml
 from app.errors import InputError, Problem
@@ -278,3 +279,27 @@ def test_what_is_exported_loads_to_the_same_course(elements: dict[str, object]) 
     imported = elements_of(text, "a.yml")
     stored_again, _ = load_stored("c", Stored(tuple((element_id, text) for element_id, _, text in imported)))
     assert list(stored_again.elements.items()) == list(course.elements.items())
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=9)
+    | st.sampled_from(["a", "{q1}", "q1: x"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["text", "type", "options", "actual", "role", "content", "goto", "x"]), inner)
+    ),
+    max_leaves=8,
+)
+KEYS = sorted({key for kind in TYPES.values() for key in kind.keys} - {"type"})
+
+
+@given(st.sampled_from(list(TYPES)), st.dictionaries(st.sampled_from(KEYS), VALUES))
+def test_no_content_of_the_database_is_a_crash(name: str, fields: dict[str, object]) -> None:
+    course, _ = load_stored("c", rows(a={**fields, "type": name}))
+    for element in course.elements.values():
+        assert element_of("a", element.body) == element
+        assert json.loads(json.dumps(element.body)) == element.body
