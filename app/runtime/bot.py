@@ -116,6 +116,21 @@ class Bot:
                 with suppress(StoreUnavailable):
                     await self._services.locks.release(self.botname)
 
+    async def read_courses(self) -> None:
+        """Read what changed of the courses, in files and in the database, and say what came of it.
+
+        Raises ``StoreUnavailable``, see ``Library.refresh``.
+        """
+        courses, problems = self.library.courses, self.library.problems
+        try:
+            await self.library.refresh(lambda: self._services.store.courses(self.botname))
+        finally:
+            if self.library.problems is not problems:
+                is_other = self.library.courses != courses
+                state = "new content is in effect" if is_other else "what learners get stays as it was"
+                log.info(f"courses read again; {state}", bot=self.settings.name)
+                self.library.report(self.settings.name)
+
     async def _identify(self) -> None:
         """Learn the username, which also proves the token."""
         username = await self._until_answered(self._api.username)
@@ -181,6 +196,9 @@ class Bot:
         if self._stop.is_set():
             return False
         await outbox.take_over()
+        # What was announced while another process had the lock, nobody here has heard.
+        self._services.locks.on_notify(Channel.COURSE, self.botname, self.library.database_changed)
+        await when_available(self.read_courses, self._stop)
         return True
 
     @asynccontextmanager

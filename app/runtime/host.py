@@ -25,7 +25,7 @@ HEARTBEAT_SECONDS = 5.0
 """How often the heartbeat file is touched; a container's health check looks at it without starting a Python."""
 
 WATCH_SECONDS = 1.0
-"""How often the course files are looked at."""
+"""How often the course files are looked at, and courses of the database read that are said to have changed."""
 
 PURGE_SECONDS = 3600.0
 """How often old update ids and polls are deleted."""
@@ -80,7 +80,7 @@ class Host:
 
     def _library(self, bot: BotSettings) -> Library:
         library = Library(self._settings.scripts, bot.folder)
-        _report(bot.name, library)
+        library.report(bot.name)
         return library
 
     def _delay(self, index: int) -> float:
@@ -99,11 +99,8 @@ class Host:
 
     async def _read_courses_again(self) -> None:
         for bot in self.bots:
-            if bot.library.changed():
-                is_other = await asyncio.to_thread(bot.library.reload)
-                state = "new content is in effect" if is_other else "what learners get stays as it was"
-                log.info(f"course files changed; {state}", bot=bot.settings.name)
-                _report(bot.settings.name, bot.library)
+            if bot.botname and bot.library.changed():
+                await bot.read_courses()
 
     async def _purge(self, store: Store) -> None:
         for bot in self.bots:
@@ -167,9 +164,3 @@ async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _report(bot: str, library: Library) -> None:
-    for problem in library.problems:
-        level = log.error if problem.severity == "error" else log.warning
-        level(str(problem), bot=bot)

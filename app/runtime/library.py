@@ -14,6 +14,7 @@ from app.course.document import MAX_CHARACTERS
 from app.course.loader import ROOT, UNCHECKED, Listing, load_course, load_files, load_lists
 from app.course.stored import STORED_FILE, Stored
 from app.errors import Problem
+from app.observe.logs import get_log
 from app.store.errors import StoreUnavailable
 from app.store.rows import StoredCourse
 
@@ -24,6 +25,8 @@ _MAX_CACHED = 500
 
 _Stamp = tuple[int, int, int] | None
 """Time, size and inode of a file; ``None`` when there is none."""
+
+log = get_log(__name__)
 
 # Bots of one process often share course files, and most files are unchanged when one changes.
 _load_course = lru_cache(maxsize=_MAX_CACHED)(load_course)
@@ -93,6 +96,13 @@ class Library:
         self.courses = _merged(before, listing, read)
         self.problems = [self._shown(problem) for problem in problems + more]
         return self.courses != before
+
+    def report(self, bot: str) -> None:
+        """Write into the log of this bot what was wrong at the last reading; a database that was not asked is not."""
+        for problem in self.problems:
+            if not is_unchecked(problem):
+                level = log.error if problem.severity == "error" else log.warning
+                level(str(problem), bot=bot)
 
     def _files_changed(self) -> bool:
         return any(_stamp(self._path(file)) != stamp for file, stamp in self._stamps.items())
