@@ -49,7 +49,7 @@ def _client(endpoint: Endpoint) -> AsyncOpenAI:
 
     client = AsyncOpenAI(
         base_url=endpoint.base_url,
-        api_key=endpoint.api_key or "none",  # the library wants some key, also for local servers that want none
+        api_key=endpoint.api_key.strip() or "none",  # the library wants some key, local servers want none
         timeout=endpoint.timeout,
         max_retries=endpoint.retries,
     )
@@ -75,6 +75,8 @@ def trouble(error: Exception, base_url: str, secrets: Sequence[str]) -> ModelUna
     from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
 
     place = place_of(base_url)
+    if not all(secret.strip().isascii() and secret.strip().isprintable() for secret in secrets):
+        return ModelRefused(f"the key for {place} holds letters that no key has; copy it again into its variable")
     match error:
         case APITimeoutError():
             return ModelUnavailable(f"{place} did not answer in time")

@@ -64,6 +64,29 @@ def history_of(rows: Iterable[Said]) -> History:
     return history
 
 
+def in_turn(turns: Sequence[Line]) -> list[Line]:
+    """Return the turns with each reply after what it answers, and at the end what the reply to come is to answer.
+
+    Learners write on while the model works: rows ``u1 u2 a1`` mean that ``a1`` answers ``u1`` when another reply is
+    asked for after it.
+    """
+    ordered: list[Line] = []
+    blocks = _blocks(turns)
+    for number, (asked, replies) in enumerate(blocks, 1):
+        alone = len(replies) if number == len(blocks) else len(replies) - 1
+        for place in range(alone):
+            ordered += [*asked[place : place + 1], replies[place]]
+        ordered += [*asked[alone:], *replies[alone:]]
+    return ordered
+
+
+def has_unasked_reply(turns: Sequence[Line]) -> bool:
+    """Tell whether the model speaks first: its first replies, the one to come included, outnumber what was said."""
+    blocks = _blocks(turns)
+    asked, replies = blocks[0] if blocks else ([], [])
+    return len(asked) < len(replies) + (len(blocks) <= 1)
+
+
 def element_of(rows: Sequence[Said]) -> Mapping[str, Any]:
     """Return the newest snapshot of the element, empty without one."""
     bodies = (_json_of(row).get("element_data") for row in reversed(rows))
@@ -75,10 +98,11 @@ def value_of(variable: Variable, rows: Sequence[Said]) -> str | None:
 
     Counted as section 4.3 does: the opening text is one of the messages, and the first two are always taken.
     """
-    if variable.is_answer:
-        return _answer(rows)
     body = element_of(rows)
-    if body.get("type") != "dialog":
+    is_dialog = body.get("type") == "dialog"
+    if variable.is_answer:
+        return _answer_in(history_of(rows)) if is_dialog else _answer(rows)
+    if not is_dialog:
         text = body.get("text")
         return None if text is None else str(text)
     history = history_of(rows)
@@ -88,6 +112,16 @@ def value_of(variable: Variable, rows: Sequence[Said]) -> str | None:
     if variable.last is not None:
         lines = lines[-variable.last :] if variable.last else ()
     return "\n\n".join(f"### {line.role}:\n{line.content}" for line in lines)
+
+
+def _blocks(turns: Sequence[Line]) -> list[tuple[list[Line], list[Line]]]:
+    """Return the turns as messages of the learner, each time with the replies that follow them."""
+    blocks: list[tuple[list[Line], list[Line]]] = []
+    for line in turns:
+        if not blocks or (line.role == "user" and blocks[-1][1]):
+            blocks.append(([], []))
+        blocks[-1][0 if line.role == "user" else 1].append(line)
+    return blocks
 
 
 def _with_snapshot(history: History, row: Said, body: Mapping[str, Any]) -> History:
@@ -101,12 +135,11 @@ def _with_snapshot(history: History, row: Said, body: Mapping[str, Any]) -> Hist
 
 
 def _answer(rows: Sequence[Said]) -> str | None:
-    """Return what the learner said last; in old rows it is told by the report only."""
-    for row in reversed(rows):
-        if row.role == "user":
-            content = _json_of(row).get("content")
-            return content if isinstance(content, str) else row.report
-    return None
+    return next((row.report for row in reversed(rows) if row.role == "user"), None)
+
+
+def _answer_in(history: History) -> str | None:
+    return next((line.content for line in reversed(history.spoken) if line.role == "user"), None)
 
 
 def _lines(conversation: Any) -> tuple[Line, ...]:

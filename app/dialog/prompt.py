@@ -8,7 +8,7 @@ from app.config.settings import DialogSettings
 from app.course.course import Course
 from app.course.element import Dialog, Line
 from app.course.prompt import Variable, render, variables
-from app.dialog.history import History, Said, history_of, value_of
+from app.dialog.history import Said, has_unasked_reply, history_of, in_turn, value_of
 from app.dialog.reply import ReplyRequest
 from app.observe.logs import get_log
 
@@ -32,11 +32,10 @@ async def compose(dialog: Dialog, course: Course, rows_of: RowsOf, settings: Dia
     system: tuple[Line, ...] = ()
     if not dialog.conversation and not any(line.role == "system" for line in base):
         system = (Line("system", await rendered(dialog, course, rows_of)),)
-    temperature = _first_set(dialog.temperature, settings.temperature, DEFAULT_TEMPERATURE)
     return ReplyRequest(
         model=dialog.model or settings.model,
-        messages=(*system, *_said(dialog, History(history.opening, base, history.turns))),
-        temperature=temperature,
+        messages=(*system, *_said(dialog, base, history.turns)),
+        temperature=_first_set(dialog.temperature, settings.temperature, DEFAULT_TEMPERATURE),
         reasoning=dialog.reasoning or settings.reasoning or DEFAULT_REASONING,
     )
 
@@ -62,13 +61,11 @@ def _known_text(variable: Variable, course: Course) -> str:
     return str(body["text"])
 
 
-def _said(dialog: Dialog, history: History) -> tuple[Line, ...]:
-    base = tuple(line if line.content.strip() else Line(line.role, STARTER) for line in history.base)
-    begins = bool(history.turns) and history.turns[0].role == "user"
-    answers = bool(base) and base[-1].role == "user"
-    if dialog.auto_start and not begins and not answers:
-        base = (*base, Line("user", STARTER))
-    return (*base, *history.turns)
+def _said(dialog: Dialog, base: tuple[Line, ...], turns: tuple[Line, ...]) -> tuple[Line, ...]:
+    base = tuple(line if line.content.strip() else Line(line.role, STARTER) for line in base)
+    if dialog.auto_start and has_unasked_reply(turns) and not (base and base[-1].role == "user"):
+        turns = (Line("user", STARTER), *turns)
+    return (*base, *in_turn(turns))
 
 
 def _first_set(*values: float | None) -> float | None:

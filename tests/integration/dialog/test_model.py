@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 
 from app.config.settings import Api, DialogSettings
 from app.course.element import Line
-from app.dialog.errors import ModelUnavailable
+from app.dialog.errors import ModelRefused, ModelUnavailable
 from app.dialog.model import ModelClient
 from app.dialog.reply import Reply, ReplyRequest
 from tests.model_server import Fault, ModelServer
@@ -162,3 +164,216 @@ async def test_retries_come_to_an_end(server: ModelServer) -> None:
         await ask(server, retries=2)
     assert str(failure.value) == f"{server.url} answered HTTP 503: 'overloaded'"
     assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        (Fault(401, says=f"wrong key {KEY}"), " refuses the key (HTTP 401); set the right one in the key's variable"),
+        (Fault(403, says="forbidden"), " refuses the key (HTTP 403); set the right one in the key's variable"),
+        (
+            Fault(404, says="no such model"),
+            " answered HTTP 404: 'no such model'; correct the model's name, base_url or settings",
+        ),
+        (
+            Fault(400, says=f"bad\nrequest of {KEY}"),
+            " answered HTTP 400: 'bad request of ***'; correct the model's name, base_url or settings",
+        ),
+        (
+            Fault(429, says="no money", code="insufficient_quota"),
+            " answered HTTP 429: 'no money'; pay the provider's bill or raise its limit",
+        ),
+    ],
+)
+async def test_refusals(server: ModelServer, fault: Fault, text: str, is_streamed: bool) -> None:
+    server.fail(fault)
+    with pytest.raises(ModelRefused) as failure:
+        await (stream(server) if is_streamed else ask(server))
+    assert str(failure.value) == server.url + text
+    assert_no_key(failure.value)
+
+
+async def test_refusals_are_not_tried_again(server: ModelServer) -> None:
+    server.fail(Fault(401))
+    with pytest.raises(ModelRefused):
+        await ask(server, retries=3)
+    assert len(server.asked) == 1
+
+
+@apis
+@pytest.mark.parametrize("is_streamed", [False, True])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(garbage="{"),
+        Fault(garbage="[]"),
+        Fault(garbage='{"choices": []}'),
+        Fault(garbage='{"choices": [{"message": null}]}'),
+        Fault(garbage="<p>Welcome</p>", content_type="text/html"),
+        Fault(garbage="data: {\n\n", content_type="text/event-stream"),
+        Fault(garbage='data: {"choices": 5}\n\n', content_type="text/event-stream"),
+        Fault(garbage=""),
+    ],
+)
+async def test_garbage(server: ModelServer, api: Api, fault: Fault, is_streamed: bool) -> None:
+    server.fail(fault)
+    with pytest.raises(ModelUnavailable) as failure:
+        await (stream(server, api=api) if is_streamed else ask(server, api=api))
+    assert str(failure.value).startswith(f"{server.url} ")
+    assert_no_key(failure.value)
+
+
+@apis
+@pytest.mark.parametrize("is_streamed", [False, True])
+async def test_an_empty_reply_is_none(server: ModelServer, api: Api, is_streamed: bool) -> None:
+    server.say(" \n")
+    with pytest.raises(ModelUnavailable) as failure:
+        await (stream(server, api=api) if is_streamed else ask(server, api=api))
+    assert str(failure.value) == f"{server.url} answered with an empty reply"
+
+
+FAILED_RESPONSE = (
+    '{"id": "r", "object": "response", "output": [], "error": {"code": "server_error", "message": "melted"}}'
+)
+
+
+@pytest.mark.parametrize(
+    ("api", "garbage"),
+    [
+        (Api.RESPONSES, FAILED_RESPONSE),
+        (Api.RESPONSES, 'data: {"type": "response.failed", "response": {"error": {"message": "melted"}}}\n\n'),
+        (Api.RESPONSES, 'data: {"type": "error", "message": "melted"}\n\n'),
+        (Api.CHAT_COMPLETIONS, 'data: {"error": {"message": "melted"}}\n\n'),
+    ],
+)
+async def test_failures_told_in_an_answer(server: ModelServer, api: Api, garbage: str) -> None:
+    is_streamed = garbage.startswith("data:")
+    server.fail(Fault(garbage=garbage, content_type="text/event-stream" if is_streamed else "application/json"))
+    with pytest.raises(ModelUnavailable) as failure:
+        await (stream(server, api=api) if is_streamed else ask(server, api=api))
+    assert str(failure.value) == f"{server.url} answered with an error: 'melted'"
+
+
+@apis
+@pytest.mark.parametrize("is_short", [False, True])
+async def test_a_stream_that_breaks_off_is_asked_for_again(server: ModelServer, api: Api, is_short: bool) -> None:
+    server.fail(Fault(cut=2, is_short=is_short))
+    server.say("One two three", "Another reply")
+    reply, shown = await stream(server, api=api, retries=1)
+    assert (reply.text, shown) == ("Another reply", ["One", "One two"])
+    assert [asked.body.get("stream", False) for asked in server.asked] == [True, False]
+
+
+@apis
+@pytest.mark.parametrize("is_short", [False, True])
+async def test_a_stream_that_breaks_off_for_good(server: ModelServer, api: Api, is_short: bool) -> None:
+    server.fail(Fault(cut=2, is_short=is_short))
+    with pytest.raises(ModelUnavailable) as failure:
+        await stream(server, api=api)
+    assert str(failure.value) == f"{server.url} broke off in the middle of the reply"
+
+
+@apis
+@pytest.mark.parametrize("is_streamed", [False, True])
+async def test_a_silent_server_is_left(server: ModelServer, api: Api, is_streamed: bool) -> None:
+    server.fail(Fault(hold=0))
+    with pytest.raises(ModelUnavailable) as failure:
+        await (stream(server, api=api, timeout=0.2) if is_streamed else ask(server, api=api, timeout=0.2))
+    assert str(failure.value) == f"{server.url} did not answer in time"
+
+
+async def test_a_stream_that_falls_silent_is_left(server: ModelServer) -> None:
+    server.fail(Fault(hold=1))
+    with pytest.raises(ModelUnavailable):
+        await stream(server, timeout=0.2)
+
+
+async def test_an_attempt_that_takes_too_long_is_repeated(server: ModelServer) -> None:
+    server.fail(Fault(hold=0))
+    server.say("In time", "In time")
+    assert (await ask(server, timeout=0.5, retries=1)).text == "In time"
+    assert len(server.asked) == 2
+
+
+async def test_nobody_listens(server: ModelServer) -> None:
+    await server.stop()
+    with pytest.raises(ModelUnavailable) as failure:
+        await ask(server)
+    assert str(failure.value) == f"{server.url} cannot be reached, or broke off (ConnectError)"
+
+
+async def test_the_place_in_errors_holds_no_password(server: ModelServer) -> None:
+    server.fail(Fault(500, says="oops"))
+    with pytest.raises(ModelUnavailable) as failure:
+        await ask(server, base_url=server.url.replace("://", "://me:secret@"))
+    assert str(failure.value) == f"{server.url} answered HTTP 500: 'oops'"
+
+
+async def test_a_key_with_a_line_break_around_it_is_understood(server: ModelServer) -> None:
+    await ask(server, api_key=f"{KEY}\n")
+    assert server.asked[0].headers["Authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize("key", ["ключ-very-secret", "two\nlines-very-secret"])
+async def test_a_key_that_cannot_be_sent(server: ModelServer, key: str) -> None:
+    with pytest.raises(ModelRefused) as failure:
+        await ask(server, api_key=key)
+    remedy = "copy it again into its variable"
+    assert str(failure.value) == f"the key for {server.url} holds letters that no key has; {remedy}"
+    assert "very-secret" not in "".join(traceback.format_exception(failure.value))
+    assert server.asked == []
+
+
+async def test_a_server_without_keys(server: ModelServer) -> None:
+    assert (await ask(server, api_key="")).text == "You said: Hello there"
+
+
+async def test_what_the_shower_raises_ends_the_request(server: ModelServer) -> None:
+    async def show(_text: str) -> None:
+        raise TimeoutError("Telegram is slow")
+
+    server.fail(Fault(hold=1))
+    async with client_of(server, retries=3) as client:
+        with pytest.raises(TimeoutError, match="Telegram is slow"):
+            await client.reply(REQUEST, show)
+        assert (await client.reply(REQUEST)).text == "You said: Hello there"
+
+
+async def test_a_request_can_be_cancelled(server: ModelServer) -> None:
+    server.fail(Fault(hold=0))
+    async with client_of(server) as client:
+        asking = asyncio.create_task(client.reply(REQUEST))
+        await server.wait_for(1)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert (await client.reply(REQUEST)).text == "You said: Hello there"
+
+
+async def test_replies_at_the_same_time(server: ModelServer) -> None:
+    server.fail(Fault(hold=0), Fault(hold=0))
+    async with client_of(server) as client:
+        first = asyncio.create_task(client.reply(REQUEST))
+        second = asyncio.create_task(client.reply(REQUEST))
+        await server.wait_for(2)
+        server.release()
+        assert [reply.text for reply in await asyncio.gather(first, second)] == ["You said: Hello there"] * 2
+
+
+async def test_the_proxy_of_the_environment_is_used(server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", server.root)
+    assert (await ask(server, base_url="http://model.invalid/v1")).text == "You said: Hello there"
+    assert server.asked[0].headers["Host"] == "model.invalid"
+
+
+async def test_close_of_a_client_that_was_never_used(server: ModelServer) -> None:
+    async with client_of(server):
+        pass
+    assert server.asked == []
+
+
+def assert_no_key(error: BaseException) -> None:
+    assert KEY not in "".join(traceback.format_exception(error))
