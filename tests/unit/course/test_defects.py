@@ -5,7 +5,7 @@ from textwrap import dedent
 import pytest
 
 from app.course.course import Course
-from app.course.element import Dialog, Input, Message, MiniApp, MultiChoice, Option, ParseMode, Quiz, Section
+from app.course.element import Dialog, Input, Message, MiniApp, MultiChoice, Option, ParseMode, Quiz, Section, Speech
 from app.course.loader import load_course
 
 
@@ -33,6 +33,11 @@ def test_d13_a_section_is_an_element_without_a_problem() -> None:
     course, problems = load("a: {type: section, title: One}\nb: {type: end}\n")
     assert problems == []
     assert course.first() == Section("a", {"type": "section", "title": "One"}, title="One")
+
+
+def test_d13_other_unknown_types_are_errors() -> None:
+    _, problems = load("a: {type: secton, title: One}\nb: {type: end}\n")
+    assert problems == ["error: scripts/a.yml:1:5: a/type: unknown element type 'secton'; did you mean 'section'?"]
 
 
 CORRECT = [
@@ -270,3 +275,15 @@ def test_d46_the_spellings_of_the_visual_editor_are_accepted() -> None:
     assert isinstance(dialog, Dialog)
     assert (dialog.max_messages, dialog.parse_mode, dialog.is_html) == (150, ParseMode.HTML, True)
     assert course.elements["b"].body["score"] == {"20": "x", "65": "y", "100": "z"}
+
+
+def test_d46_quoted_booleans_and_numbers_are_what_they_say() -> None:
+    course, problems = load("""
+        a: {type: dialog, text: hi, prompt: x, auto_start: "false", voice_response: "true", link_preview: "no",
+            temperature: "0.0", tts_speed: "0.9", max_messages: "150", button: "", tts_voice: "", model: ""}
+    """)
+    assert problems == []
+    dialog = course.elements["a"]
+    assert isinstance(dialog, Dialog)
+    assert (dialog.auto_start, dialog.link_preview, dialog.speech) == (False, False, Speech(speed=0.9))
+    assert (dialog.temperature, dialog.max_messages, dialog.button, dialog.model) == (0.0, 150, None, None)

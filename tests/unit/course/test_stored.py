@@ -210,7 +210,7 @@ def test_importing_a_file() -> None:
     )
 
 
-def test_a_file_with_errors_is_not_imported() -> None:
+def test_d45_of_a_file_with_errors_nothing_is_imported() -> None:
     with pytest.raises(InputError) as caught:
         elements_of("a: {type: end, txt: x}\nb: {type: mesage}", "a.yml")
     assert str(caught.value) == "a.yml:2:5: b/type: unknown element type 'mesage'; did you mean 'message'?"
