@@ -65,12 +65,13 @@ def _bot_settings(fleet: Fleet, bot: Bot, listen: tuple[str, int] | None) -> Bot
         language=bot.language,
         log_file=fleet.path.parent / bot.log_file if bot.log_file else None,
         webhook=_webhook_settings(fleet, bot),
-        options=_options(fleet, bot, _app_url(fleet, bot, listen) if listen else None),
+        options=options_of(fleet, bot, _app_url(fleet, bot, listen) if listen else None),
         dialog=dialog_settings(fleet.dialog_of(bot), fleet.environ),
     )
 
 
-def _options(fleet: Fleet, bot: Bot, app_url: str | None) -> Options:
+def options_of(fleet: Fleet, bot: Bot, app_url: str | None = None) -> Options:
+    """Return how a bot treats its learners; ``app_url`` is the address of its own page."""
     section = fleet.dialog_of(bot)
     return Options(
         commands=frozenset(bot.commands),
