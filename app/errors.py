@@ -10,7 +10,8 @@ EXIT_USAGE = 2
 EXIT_CONFIG = 78
 """Exit code of a configuration or course error (sysexits.h EX_CONFIG)."""
 
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "hint"]
+"""A hint says what will happen where nothing is wrong."""
 
 
 class FlotillaError(Exception):

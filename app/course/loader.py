@@ -14,6 +14,7 @@ from app.course.document import Node, Scalar, Table, parse
 from app.course.element import AnyElement, Dialog, Revision, ScoredElement, Test
 from app.course.fields import Fields, Target
 from app.course.grammar import read_element
+from app.course.graph import check_floods
 from app.course.prompt import variables
 from app.course.proof import check_markup
 from app.course.report import Place, Report, has_errors, nearest, quote
@@ -92,6 +93,7 @@ def course_of(root: Node | None, report: Report) -> tuple[Course, list[Problem]]
     if isinstance(root, Table):
         _check_prefixes(elements, root, report)
         _check_variables(elements, root, report)
+        report.problems.extend(check_floods(Course(elements, report.file), root.keys.__getitem__))
     return Course(elements, report.file), sorted(report.problems, key=_in_file_order)
 
 

@@ -36,6 +36,10 @@ class Report:
         """Report something that the author should know."""
         self._add("warning", place, where, text, remedy)
 
+    def hint(self, place: Place, where: str, text: str, remedy: str = "") -> None:
+        """Report what will happen where nothing is wrong."""
+        self._add("hint", place, where, text, remedy)
+
     def nearest(self, word: str, known: Iterable[str], otherwise: str = "") -> str:
         """Return the remedy for a misspelt word, for the first ones of a file: comparing takes its time."""
         return nearest(word, known, otherwise) if len(self.problems) < _MAX_SUGGESTIONS else otherwise
