@@ -93,7 +93,8 @@ def course_of(root: Node | None, report: Report) -> tuple[Course, list[Problem]]
     if isinstance(root, Table):
         _check_prefixes(elements, root, report)
         _check_variables(elements, root, report)
-        report.problems.extend(check_floods(Course(elements, report.file), root.keys.__getitem__))
+        places = {key: root.keys.get(key, root.place) for key in elements}
+        report.problems.extend(check_floods(Course(elements, report.file), places.__getitem__))
     return Course(elements, report.file), sorted(report.problems, key=_in_file_order)
 
 
