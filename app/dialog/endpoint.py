@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from app.dialog.errors import ModelRefused, ModelUnavailable
 
@@ -36,12 +36,17 @@ class Reported(Exception):
 
 
 async def connect(endpoint: Endpoint) -> AsyncOpenAI:
-    """Return a client; proxies come from the environment (``HTTPS_PROXY``, ``NO_PROXY``).
+    """Return a client; proxies come from the environment (``HTTPS_PROXY``, ``NO_PROXY``). Raise ``ModelRefused``.
 
-    In a thread, because the library's import takes most of a second: it is not paid for at start, nor by the learners
-    of other bots.
+    In a thread and at first use, because the library's import costs 1.2 s of CPU and 35 MiB: no start pays for it, no
+    bot without dialogs, and the learners of other bots do not wait meanwhile.
     """
-    return await asyncio.to_thread(_client, endpoint)
+    try:
+        return await asyncio.to_thread(_client, endpoint)
+    except Exception as error:  # whatever a base URL or a proxy variable makes it raise, with passwords in its text
+        what = type(error).__name__
+    place = place_of(endpoint.base_url)
+    raise ModelRefused(f"{place} cannot be used ({what}); correct base_url, or the proxy variables of the environment")
 
 
 def _client(endpoint: Endpoint) -> AsyncOpenAI:
@@ -66,8 +71,7 @@ def library_errors() -> tuple[type[Exception], ...]:
 
 def place_of(base_url: str) -> str:
     """Return a URL as it may stand in an error: without user, password and query."""
-    url = urlsplit(base_url)
-    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+    return re.sub(r"//.*@", "//", base_url.partition("?")[0])
 
 
 def trouble(error: Exception, base_url: str, secrets: Sequence[str]) -> ModelUnavailable | ModelRefused:

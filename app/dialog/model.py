@@ -67,7 +67,11 @@ class ModelClient:
             settings = self._settings
             endpoint = Endpoint(settings.base_url, settings.api_key, settings.timeout, settings.retries)
             self._connecting = asyncio.create_task(connect(endpoint))
-        return await asyncio.shield(self._connecting)  # of which several replies may wait
+        try:
+            return await asyncio.shield(self._connecting)  # several replies may wait for it
+        except ModelRefused:
+            self._connecting = None
+            raise
 
     async def _whole(self, client: AsyncOpenAI, request: ReplyRequest) -> Reply:
         try:

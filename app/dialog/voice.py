@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, TypeVar, assert_never
+from urllib.parse import quote
 
 from app.config.settings import VoiceProvider, VoiceSettings
 from app.course.element import Speech
-from app.dialog.endpoint import Endpoint, connect, library_errors, trouble
-from app.dialog.errors import VoiceUnavailable
+from app.dialog.endpoint import Endpoint, connect, library_errors, place_of, trouble
+from app.dialog.errors import ModelRefused, VoiceUnavailable
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from openai import AsyncOpenAI, HttpxBinaryResponseContent
+
+T = TypeVar("T")
 
 AUDIO_LIMIT = 20_000_000
 """Bytes of a voice message; Telegram hands bots no larger files."""
 
 TIMEOUT, RETRIES = 60.0, 2
+"""Seconds of one attempt, and further attempts; the pauses between them count as part of the attempts."""
 
 _BASE_URLS = {
     VoiceProvider.ELEVENLABS: "https://api.elevenlabs.io",
@@ -56,13 +62,7 @@ async def transcribe(settings: VoiceSettings, audio: bytes, name: str, language:
         size, limit = len(audio) / 1e6, AUDIO_LIMIT / 1e6
         raise VoiceUnavailable(f"voice message of {size:.1f} MB is over the limit of {limit:.0f} MB; say it in parts")
     model = settings.transcription_model or _TRANSCRIPTION_MODELS[settings.provider]
-    client = await _connect(settings)
-    try:
-        async with client:
-            return await _transcribe(settings.provider, client, model, (name, audio), language)
-    except library_errors() as error:
-        failure = _failure(settings, error)
-    raise failure
+    return await _asked(settings, lambda client: _transcribe(settings.provider, client, model, (name, audio), language))
 
 
 async def speak(settings: VoiceSettings, text: str, speech: Speech) -> bytes:
@@ -73,13 +73,26 @@ async def speak(settings: VoiceSettings, text: str, speech: Speech) -> bytes:
         raise VoiceUnavailable(
             f"text of {len(text)} characters is over the limit of {limit} of {model!r}; send it as text"
         )
-    client = await _connect(settings)
+    return await _asked(settings, lambda client: _speak(settings, client, model, text, speech))
+
+
+async def _asked(settings: VoiceSettings, ask: Callable[[AsyncOpenAI], Awaitable[T]]) -> T:
+    """Return what a client's call brings. Each call has a client of its own, as voices are rare and slow."""
+    url = _base_url(settings)
     try:
-        async with client:
-            return await _speak(settings, client, model, text, speech)
+        async with (
+            asyncio.timeout(TIMEOUT * (RETRIES + 1)),
+            await connect(Endpoint(url, settings.api_key, TIMEOUT, RETRIES)) as client,
+        ):
+            return await ask(client)
+    except TimeoutError:
+        failure = f"{place_of(url)} did not answer in time"
+    except ModelRefused as error:
+        failure = str(error)
     except library_errors() as error:
-        failure = _failure(settings, error)
-    raise failure
+        failure = str(trouble(error, url, (settings.api_key,)))
+    # Outside of the handler: the library's error holds the request, and with it the key.
+    raise VoiceUnavailable(failure)
 
 
 async def _transcribe(
@@ -106,22 +119,25 @@ async def _speak(settings: VoiceSettings, client: AsyncOpenAI, model: str, text:
     match settings.provider:
         case VoiceProvider.OPENAI:
             wanted: Any = {} if speed == 1 else {"speed": speed}
-            return (await client.audio.speech.create(model=model, voice=voice, input=text, **wanted)).content
+            return _audio(await client.audio.speech.create(model=model, voice=voice, input=text, **wanted))
         case VoiceProvider.ELEVENLABS:
             manner: dict[str, Any] = {"stability": 0.5, "similarity_boost": 0.75, "style": 0.0}
             manner |= {"use_speaker_boost": True} | ({} if speed == 1 else {"speed": speed})
             answer = await client.post(
-                f"/v1/text-to-speech/{voice}",
+                f"/v1/text-to-speech/{quote(voice, safe='')}",
                 cast_to=HttpxBinaryResponseContent,
                 body={"text": text, "model_id": model, "voice_settings": manner},
                 options=_elevenlabs(client.api_key, Accept="audio/mpeg"),
             )
-            return answer.content
+            return _audio(answer)
     assert_never(settings.provider)
 
 
-async def _connect(settings: VoiceSettings) -> AsyncOpenAI:
-    return await connect(Endpoint(_base_url(settings), settings.api_key, TIMEOUT, RETRIES))
+def _audio(answer: HttpxBinaryResponseContent) -> bytes:
+    kind = answer.response.headers.get("Content-Type", "")
+    if not answer.content or kind.startswith(("text/", "application/json")):
+        raise ValueError("no audio")
+    return answer.content
 
 
 def _elevenlabs(api_key: str, **headers: str) -> Any:
@@ -136,7 +152,8 @@ def _elevenlabs(api_key: str, **headers: str) -> Any:
 
 
 def _base_url(settings: VoiceSettings) -> str:
-    return settings.base_url or _BASE_URLS[settings.provider]
+    url = settings.base_url or _BASE_URLS[settings.provider]
+    return url.rstrip("/").removesuffix("/v1") if settings.provider is VoiceProvider.ELEVENLABS else url
 
 
 def _voice(settings: VoiceSettings, speech: Speech) -> str:
@@ -158,7 +175,3 @@ def _speech_model(settings: VoiceSettings, speech: Speech) -> str:
 def _speed(provider: VoiceProvider, speech: Speech) -> float:
     slowest, fastest = _SPEEDS[provider]
     return min(max(speech.speed, slowest), fastest)
-
-
-def _failure(settings: VoiceSettings, error: Exception) -> VoiceUnavailable:
-    return VoiceUnavailable(str(trouble(error, _base_url(settings), (settings.api_key,))))

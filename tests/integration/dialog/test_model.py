@@ -369,6 +369,30 @@ async def test_the_proxy_of_the_environment_is_used(server: ModelServer, monkeyp
     assert server.asked[0].headers["Host"] == "model.invalid"
 
 
+@pytest.mark.parametrize(
+    ("base_url", "place"),
+    [("ftp://model.invalid/v1", "ftp://model.invalid/v1"), ("http://[::1/v1", None), ("http://x:port/v1", None)],
+)
+async def test_a_base_url_that_is_none(base_url: str, place: str | None) -> None:
+    async with client_of(ModelServer(), base_url=base_url) as client:
+        for _ in range(2):
+            with pytest.raises((ModelRefused, ModelUnavailable)) as failure:
+                await client.reply(REQUEST)
+            assert str(failure.value).startswith(place or base_url)
+
+
+async def test_a_proxy_that_cannot_be_used(server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "nonsense://me:secret@proxy")
+    async with client_of(server) as client:
+        with pytest.raises(ModelRefused) as failure:
+            await client.reply(REQUEST)
+        remedy = "correct base_url, or the proxy variables of the environment"
+        assert str(failure.value) == f"{server.url} cannot be used (ValueError); {remedy}"
+        assert "secret" not in "".join(traceback.format_exception(failure.value))
+        monkeypatch.delenv("ALL_PROXY")
+        assert (await client.reply(REQUEST)).text == "You said: Hello there"
+
+
 async def test_close_of_a_client_that_was_never_used(server: ModelServer) -> None:
     async with client_of(server):
         pass

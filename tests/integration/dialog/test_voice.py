@@ -9,6 +9,7 @@ import pytest
 
 from app.config.settings import VoiceProvider, VoiceSettings
 from app.course.element import Speech
+from app.dialog import voice
 from app.dialog.errors import VoiceUnavailable
 from app.dialog.voice import speak, transcribe
 from tests.model_server import SPEECH, Fault, ModelServer
@@ -142,6 +143,29 @@ async def test_garbage(server: ModelServer, settings_for: Any) -> None:
 
 
 @providers
+async def test_speech_that_is_none(server: ModelServer, settings_for: Any) -> None:
+    kinds = [("{}", "application/json"), ("<p>", "text/html"), ("", "audio/mpeg")]
+    server.fail(*(Fault(garbage=garbage, content_type=kind) for garbage, kind in kinds))
+    for _ in kinds:
+        with pytest.raises(VoiceUnavailable, match="answered with something that is not a reply"):
+            await speak(settings_for(server), "Hello", Speech())
+
+
+@providers
+async def test_a_silent_server_is_left(server: ModelServer, settings_for: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(voice, "TIMEOUT", 0.2)
+    server.fail(*[Fault(hold=0)] * 3)
+    with pytest.raises(VoiceUnavailable) as failure:
+        await speak(settings_for(server), "Hello", Speech())
+    assert str(failure.value) == f"{settings_for(server).base_url} did not answer in time"
+
+
+async def test_a_strange_voice_stays_a_part_of_the_path(server: ModelServer) -> None:
+    await speak(elevenlabs(server), "Hello", Speech(voice="my voice?"))
+    assert server.asked[0].path == "/v1/text-to-speech/my voice?"
+
+
+@providers
 async def test_audio_over_the_limit_is_not_sent(server: ModelServer, settings_for: Any) -> None:
     with pytest.raises(VoiceUnavailable) as failure:
         await transcribe(settings_for(server), bytes(20_100_000), "voice.ogg")
@@ -160,3 +184,16 @@ async def test_text_over_the_limit_is_not_sent(
     with pytest.raises(VoiceUnavailable, match=f"text of {limit + 1} characters is over the limit of {limit} of"):
         await speak(settings_for(server), "a" * (limit + 1), Speech(model=model))
     assert len(server.asked) == 1
+
+
+@providers
+async def test_a_proxy_that_cannot_be_used(
+    server: ModelServer, settings_for: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "nonsense://me:secret@proxy")
+    with pytest.raises(VoiceUnavailable, match=r"cannot be used \(ValueError\); correct base_url, or the proxy"):
+        await transcribe(settings_for(server), OGG, "voice.ogg")
+
+
+async def test_elevenlabs_base_url_may_name_the_version(server: ModelServer) -> None:
+    assert await speak(VoiceSettings(base_url=f"{server.url}/", api_key=KEY), "Hello", Speech()) == SPEECH
