@@ -111,6 +111,6 @@ def _status_trouble(error: APIStatusError, place: str, secrets: Sequence[str]) -
 
 
 def _said(message: str, secrets: Sequence[str]) -> str:
-    for secret in filter(None, secrets):
+    for secret in filter(None, map(str.strip, secrets)):
         message = message.replace(secret, "***")
     return repr(" ".join(message.split())[:_SHOWN])

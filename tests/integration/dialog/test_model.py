@@ -311,8 +311,11 @@ async def test_the_place_in_errors_holds_no_password(server: ModelServer) -> Non
 
 
 async def test_a_key_with_a_line_break_around_it_is_understood(server: ModelServer) -> None:
-    await ask(server, api_key=f"{KEY}\n")
+    server.fail(Fault(400, says=f"no {KEY}"))
+    with pytest.raises(ModelRefused) as failure:
+        await ask(server, api_key=f"{KEY}\n")
     assert server.asked[0].headers["Authorization"] == f"Bearer {KEY}"
+    assert_no_key(failure.value)
 
 
 @pytest.mark.parametrize("key", ["ключ-very-secret", "two\nlines-very-secret"])
