@@ -6,10 +6,13 @@ import sys
 
 import typer
 
+from app.cli.ban import ban, bans, unban
 from app.cli.check import check
+from app.cli.course import course
 from app.cli.generate import generate
 from app.cli.init import init
 from app.cli.migrate import migrate
+from app.cli.participants import participants
 from app.cli.run import run
 from app.cli.sandbox import sandbox
 from app.cli.test import test
@@ -30,6 +33,11 @@ cli.command()(check)
 cli.command()(generate)
 cli.command()(run)
 cli.command()(migrate)
+cli.add_typer(course, name="course")
+cli.add_typer(participants, name="participants")
+cli.command()(ban)
+cli.command()(unban)
+cli.command()(bans)
 cli.command()(sandbox)
 cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(test)
 

@@ -1,12 +1,17 @@
-"""A web server with files, as courses link to."""
+"""A web server with files, as courses link to; and commands that look into the store, called in this process."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 from aiohttp import web
+from typer.testing import CliRunner
+
+from app.cli.main import cli
+from app.errors import FlotillaError
 
 PAGE = {"Content-Type": "text/html"}
 
@@ -74,3 +79,29 @@ async def links() -> AsyncIterator[LinkServer]:
     server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     yield server
     await runner.cleanup()
+
+
+Flotilla = Callable[..., list[str]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder; it is empty."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def call(*arguments: str, stdin: str | bytes | None = None) -> list[str]:
+    """Run the command, and return the lines it prints; raises what it tells on standard error."""
+    result = CliRunner().invoke(cli, list(arguments), input=stdin)
+    if isinstance(result.exception, FlotillaError):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.stdout.splitlines()
+
+
+@pytest.fixture
+def flotilla(folder: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Flotilla:
+    """The command with a database in DATABASE_URL and no config, as in the container of ``migrate``."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    return call
