@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from app.config.settings import BotSettings, HostSettings
 from app.config.tokens import sandbox_token
@@ -42,8 +43,9 @@ class Stage:
         self.write(f"{folder}course.yml", text)
 
     def bot(self, name: str = "bot", folder: str = "", **more: object) -> BotSettings:
-        """Return the settings of a bot with the sandbox token of its name."""
-        return BotSettings(name=name, bot_name=name, token=sandbox_token(name), folder=folder, language="en", **more)  # type: ignore[arg-type]
+        """Return the settings of a bot with the sandbox token of its name; it speaks English unless told otherwise."""
+        chosen: dict[str, Any] = {"language": "en", **more}
+        return BotSettings(name=name, bot_name=name, token=sandbox_token(name), folder=folder, **chosen)
 
     def settings(self, *bots: BotSettings) -> HostSettings:
         """Return the settings of a host with these bots, by default one."""
@@ -60,8 +62,11 @@ class Stage:
         host.stop()
         await self._running.pop(host)
 
-    async def spawn(self, name: str = "bot", folder: str = "") -> asyncio.subprocess.Process:
-        """Start a host in a process of its own, as a container does; end it with ``kill`` or ``terminate``."""
+    async def spawn(self, name: str = "bot", folder: str = "", **more: str) -> asyncio.subprocess.Process:
+        """Start a host in a process of its own, as a container does; end it with ``kill`` or ``terminate``.
+
+        ``more`` are further variables of its environment.
+        """
         environment = {
             **os.environ,
             "BOT_NAME": name,
@@ -71,6 +76,7 @@ class Stage:
             "TELEGRAM_API_URL": self.sandbox_url,
             "LANGUAGE": "en",
             "PYTHONPATH": str(Path(__file__).parent.parent),
+            **more,
         }
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "app", cwd=self.scripts.parent, env=environment, stderr=asyncio.subprocess.PIPE

@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import TypeVar
 
 from app.config.settings import BotSettings, Mode
+from app.dialog.model import ModelClient
+from app.dialog.voice import speak
+from app.engine.event import Event
 from app.observe.logs import get_log
+from app.runtime.decision import Rules
+from app.runtime.dialogs import Dialogs, Workplace
 from app.runtime.library import Library
-from app.runtime.outbox import Outbox
+from app.runtime.outbox import Outbox, Speak
 from app.runtime.settler import when_available
-from app.runtime.timers import Timers
-from app.runtime.turn import Result, Rules, apply, deliver
+from app.runtime.shift import Shift
+from app.runtime.turn import Feed
 from app.store.errors import StoreUnavailable
 from app.store.lock import BotLocks, Channel
 from app.store.store import Store
 from app.telegram.api import BotApi, TelegramSession, backoff
 from app.telegram.error import FloodWait, TelegramError, TokenRefused
 from app.telegram.poller import Poller
-from app.texts import texts_for
+from app.texts import Texts, texts_for
 
 T = TypeVar("T")
-
-Turn = Callable[[Store, Rules, Sequence[T]], Awaitable[Result]]
-"""Applies a batch of a bot's events in one transaction."""
 
 STANDBY_SECONDS = 1.0
 """How often a standby tries to take over."""
@@ -75,7 +78,8 @@ class Bot:
         self._stop = asyncio.Event()
         self._poller: Poller | None = None
         self._outbox: Outbox | None = None
-        self._turns = asyncio.Lock()
+        self._shift: Shift | None = None
+        self._model = ModelClient(settings.dialog) if settings.dialog is not None else None
         self._last_poll = time.monotonic()
 
     @property
@@ -90,6 +94,24 @@ class Bot:
         self._stop.set()
         if self._poller is not None:
             self._poller.stop()
+
+    async def feed(self, event: Event) -> bool:
+        """Apply what the learner did elsewhere than in the chat, and return when its effect is committed.
+
+        ``False``, and no effect, while the bot does not run here: another process has it, or it is about to stop.
+        """
+        shift = self._shift
+        if shift is None:
+            return False
+        try:
+            await shift.feed(Feed(event))
+        except StoreUnavailable:
+            return False
+        return True
+
+    def texts(self, language_code: str | None) -> Texts:
+        """Return the texts for a learner: the bot's language, else the learner's own."""
+        return texts_for(self.settings.language or language_code)
 
     async def run(self, delay: float = 0.0) -> None:
         """Run the bot, first waiting ``delay`` seconds."""
@@ -112,6 +134,8 @@ class Bot:
         finally:
             if self._outbox is not None:
                 await self._outbox.end()
+            if self._model is not None:
+                await self._model.close()
             if self.botname in self._services.locks.held and self.state is not State.STANDBY:
                 with suppress(StoreUnavailable):
                     await self._services.locks.release(self.botname)
@@ -147,32 +171,33 @@ class Bot:
         return False
 
     async def _serve(self) -> None:
-        """Take updates and send messages while this process holds the bot's lock."""
+        """Take updates, do what is due and send messages while this process holds the bot's lock."""
         lost = asyncio.create_task(self._services.locks.lost(self.botname))
         outbox = await self._new_outbox()
-        store = self._services.store
-        timers = Timers(self.botname, store, lambda due: self._turn(outbox, timers, deliver, due), self._stop)
-        poller = Poller(
-            self.settings.name, self._api, lambda updates: self._turn(outbox, timers, apply, updates), self._completed
+        shift = Shift(
+            lambda: self._rules(outbox), self._services.store, outbox, Dialogs(self._workplace(outbox)), self._stop
         )
+        poller = Poller(self.settings.name, self._api, shift.apply, self._completed)
 
         def give_way(_: object) -> None:
             self.state = State.STARTING
+            self._shift = None
             outbox.close()
+            shift.stop(is_lost=True)
             poller.stop(is_lost=True)
 
         try:
             if not await self._prepare(outbox):
                 return
-            self._poller = poller
+            self._poller, self._shift = poller, shift
             lost.add_done_callback(give_way)
             self._completed()
             self.state = State.POLLING
             log.info("polling", bot=self.settings.name, courses=len(self.library.courses.courses))
-            async with self._running(timers, poller):
+            async with shift.working(self._services.locks, poller.stop):
                 await poller.run()
         finally:
-            self._poller = None
+            self._poller = self._shift = None
             lost.remove_done_callback(give_way)
             if lost.done():
                 log.warning("lost the bot's lock with the database connection", bot=self.settings.name)
@@ -184,8 +209,13 @@ class Bot:
     async def _new_outbox(self) -> Outbox:
         if self._outbox is not None:
             await self._outbox.settled()
-        self._outbox = Outbox(self.botname, self._api, self._services.store, texts_for(self.settings.language))
+        texts = texts_for(self.settings.language)
+        self._outbox = Outbox(self.botname, self._api, self._services.store, texts, self._speak())
         return self._outbox
+
+    def _speak(self) -> Speak | None:
+        voice = self.settings.dialog.voice if self.settings.dialog is not None else None
+        return partial(speak, voice) if voice is not None else None
 
     async def _prepare(self, outbox: Outbox) -> bool:
         """Make the bot ready to be polled; tell whether it is, or is stopped meanwhile."""
@@ -201,39 +231,22 @@ class Bot:
         await when_available(self.read_courses, self._stop)
         return True
 
-    @asynccontextmanager
-    async def _running(self, timers: Timers, poller: Poller) -> AsyncIterator[None]:
-        """Deliver timers meanwhile, and finish the delivery under way at the end; their defect ends the poller too."""
-        self._services.locks.on_notify(Channel.TIMER, self.botname, timers.wake)
-        running = asyncio.create_task(timers.run())
-        running.add_done_callback(lambda _: poller.stop())
-        try:
-            yield
-        finally:
-            timers.stop()
-            await running
+    def _rules(self, outbox: Outbox) -> Rules:
+        settings = self.settings
+        return Rules(self.botname, self.library.courses, settings.language, outbox.has_begun, settings.options)
 
-    async def _turn(self, outbox: Outbox, timers: Timers, turn: Turn[T], batch: Sequence[T]) -> None:
-        """Commit a turn and pass on what follows; one at a time, so that messages are queued as they were committed."""
-        rules = Rules(self.botname, self.library.courses, self.settings.language, outbox.has_begun)
-        attempts = 0
-
-        async def attempt() -> Result:
-            nonlocal attempts
-            attempts += 1
-            return await turn(self._services.store, rules, batch)
-
-        async with self._turns:
-            result = await when_available(attempt, self._stop)
-            # A failed attempt, or another host, may have committed without our hearing of it.
-            if attempts > 1 or result.seen:
-                await outbox.catch_up()
-            else:
-                outbox.put(result.messages)
-        for callback_id, text in result.notices:
-            outbox.notify(callback_id, text)
-        if result.has_timers or attempts > 1:
-            timers.wake()
+    def _workplace(self, outbox: Outbox) -> Workplace:
+        return Workplace(
+            botname=self.botname,
+            options=self.settings.options,
+            settings=self.settings.dialog,
+            model=self._model,
+            courses=lambda: self.library.courses,
+            store=self._services.store,
+            api=self._api,
+            is_sending=outbox.is_sending,
+            stop=self._stop,
+        )
 
     def _completed(self) -> None:
         self._last_poll = time.monotonic()

@@ -2,50 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
 
-from app.course.course import Courses
-from app.engine.action import (
-    AnswerPress,
-    CancelJobs,
-    CancelTimers,
-    EndRun,
-    RecordRow,
-    ReopenRun,
-    SendSpeech,
-    StartJob,
-    StartRun,
-    StartTimer,
+from app.engine.event import (
+    ButtonPressed,
+    Event,
+    Learner,
+    PollAnswered,
+    PollRef,
+    StartRequested,
+    TimeReached,
 )
-from app.engine.event import ButtonPressed, Event, Learner, PollAnswered, PollRef, StartRequested, TimeReached
 from app.engine.payload import requested_course
 from app.engine.press import needs_run_id
-from app.engine.state import Chat, from_json, to_json
-from app.engine.step import Step, step
+from app.engine.state import Chat
 from app.observe.logs import get_log
 from app.observe.metrics import DEAD_UPDATES, TIMERS, UPDATES
+from app.runtime.decision import Decision, Rules
 from app.store.errors import StoreUnavailable
 from app.store.rows import (
-    ChatState,
-    ConversationRow,
     DeadUpdate,
     Loaded,
     NewMessage,
-    NewRun,
-    NewTimer,
     OutboxMessage,
     Timer,
+    Usage,
 )
 from app.store.store import Store
 from app.store.turn import Turn
 from app.telegram.decode import Update
-from app.telegram.encode import encode
-from app.texts import Texts, texts_for
 
 POSTPONED_SECONDS = 60.0
 """How much later a timer is tried again whose delivery failed."""
@@ -54,35 +42,39 @@ log = get_log(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What decides a turn of a bot beside the chats: its name in the store, its courses and its language.
+class Feed:
+    """An event that no update brings, and the timer or job that is used up with it, if any.
 
-    ``has_begun`` tells whether the poll of a step of a run is being sent.
+    Of the event's learner only the id need be known. ``usage`` is what the job cost, also if its result comes too late.
     """
 
-    botname: str
-    courses: Courses
-    language: str | None = None
-    has_begun: Callable[[int, int], bool] = field(default=lambda _run_id, _step: False)
+    event: Event
+    timer_id: int | None = None
+    job_id: int | None = None
+    usage: Usage | None = None
 
-    def texts(self, language_code: str | None) -> Texts:
-        """Return the texts for a learner: the bot's language, else the learner's own."""
-        return texts_for(self.language or language_code)
+    @property
+    def chat_id(self) -> int:
+        """The chat it concerns."""
+        return self.event.learner.chat_id
 
 
 @dataclass(slots=True)
 class Result:
     """What follows once the turn is committed.
 
-    ``messages`` are stored and to be sent; ``notices`` (callback id, text) are not stored. ``seen`` counts the updates
-    and timers that an earlier turn had committed; its messages are in the outbox. ``has_timers`` says that timers were
-    started.
+    ``messages`` are stored and to be sent; ``notices`` (callback id, text) are not stored. ``seen`` counts what had no
+    effect because it was used up: updates and timers that an earlier turn had committed, whose messages are in the
+    outbox, and jobs that were cancelled. ``has_timers`` and ``has_jobs`` say that some were started,
+    ``jobs_cancelled`` names the runs whose jobs were cancelled.
     """
 
     messages: list[OutboxMessage] = field(default_factory=list)
     notices: list[tuple[str, str]] = field(default_factory=list)
     seen: int = 0
     has_timers: bool = False
+    has_jobs: bool = False
+    jobs_cancelled: list[int] = field(default_factory=list)
 
     def add(self, other: Result) -> None:
         """Put what follows from another turn behind it."""
@@ -90,6 +82,8 @@ class Result:
         self.notices += other.notices
         self.seen += other.seen
         self.has_timers = self.has_timers or other.has_timers
+        self.has_jobs = self.has_jobs or other.has_jobs
+        self.jobs_cancelled += other.jobs_cancelled
 
 
 async def apply(store: Store, rules: Rules, updates: Sequence[Update]) -> Result:
@@ -111,14 +105,47 @@ async def apply(store: Store, rules: Rules, updates: Sequence[Update]) -> Result
     return whole
 
 
-async def deliver(store: Store, rules: Rules, timers: Sequence[Timer]) -> Result:
-    """Go on with the runs of these due timers in one transaction, and return when it is committed.
+async def feed(store: Store, rules: Rules, feeds: Sequence[Feed]) -> Result:
+    """Apply events that no update brings in one transaction, and return when it is committed.
 
-    Claim and effect are one commit, so that each timer counts once. If the transaction fails, each timer gets one of
-    its own, and the one that fails again is tried again later. Raises ``StoreUnavailable``, as ``apply`` does.
+    Claim and effect are one commit, so that each counts once. Raises what the turn raises; after ``StoreUnavailable``
+    the same may be fed again, as with ``apply``.
+    """
+    async with store.turn(rules.botname) as turn:
+        loaded = await turn.load([], sorted({one.chat_id for one in feeds}))
+        claimed = await turn.claim_timers([one.timer_id for one in feeds if one.timer_id is not None])
+        decision, taken = Decision(), 0
+        for one in feeds:
+            if one.usage is not None:
+                decision.usage.append(one.usage)
+            if await _is_taken(turn, one, claimed):
+                taken += 1
+                decision.decide(rules, loaded, _introduced(one.event, loaded))
+        result = await _save(turn, decision)
+    result.seen = len(feeds) - taken
+    return result
+
+
+async def _is_taken(turn: Turn, one: Feed, claimed_timers: frozenset[int]) -> bool:
+    if one.timer_id is not None:
+        return one.timer_id in claimed_timers
+    return one.job_id is None or await turn.claim_job(one.job_id)
+
+
+def _introduced(event: Event, loaded: Loaded) -> Event:
+    """Return the event with what the store knows of its learner."""
+    learner, known = event.learner, loaded.chats[event.learner.chat_id]
+    username, language = learner.username or known.username, learner.language_code or known.language_code
+    return replace(event, learner=Learner(learner.chat_id, username, language))
+
+
+async def deliver(store: Store, rules: Rules, timers: Sequence[Timer]) -> Result:
+    """Go on with the runs of these due timers, in one transaction as ``feed`` does.
+
+    If it fails, each timer gets one of its own, and the one that fails again is tried again later.
     """
     try:
-        return await _timer_turn(store, rules, timers)
+        return await _deliver(store, rules, timers)
     except StoreUnavailable:
         raise
     except Exception:
@@ -131,7 +158,7 @@ async def deliver(store: Store, rules: Rules, timers: Sequence[Timer]) -> Result
 
 async def _deliver_alone(store: Store, rules: Rules, timer: Timer) -> Result:
     try:
-        return await _timer_turn(store, rules, [timer])
+        return await _deliver(store, rules, [timer])
     except StoreUnavailable:
         raise
     except Exception:
@@ -141,20 +168,14 @@ async def _deliver_alone(store: Store, rules: Rules, timer: Timer) -> Result:
         return Result()
 
 
-async def _timer_turn(store: Store, rules: Rules, timers: Sequence[Timer]) -> Result:
-    async with store.turn(rules.botname) as turn:
-        chat_ids = sorted({timer.chat_id for timer in timers})
-        loaded = await turn.load([], chat_ids)
-        claimed = await turn.claim_timers([timer.timer_id for timer in timers])
-        decision = _Decision()
-        for timer in timers:
-            if timer.timer_id in claimed:
-                learner = Learner(timer.chat_id, loaded.chats[timer.chat_id].username)
-                event = TimeReached(learner, datetime.now(UTC), timer.run_id, timer.element_id)
-                _decide_one(decision, rules, loaded, event)
-        result = await _save(turn, decision)
-    result.seen = len(timers) - len(claimed)
-    TIMERS.labels(rules.botname, "delivered").inc(len(claimed))
+async def _deliver(store: Store, rules: Rules, timers: Sequence[Timer]) -> Result:
+    now = datetime.now(UTC)
+    feeds = [
+        Feed(TimeReached(Learner(timer.chat_id), now, timer.run_id, timer.element_id), timer_id=timer.timer_id)
+        for timer in timers
+    ]
+    result = await feed(store, rules, feeds)
+    TIMERS.labels(rules.botname, "delivered").inc(len(timers) - result.seen)
     return result
 
 
@@ -190,18 +211,27 @@ async def _turn(store: Store, rules: Rules, updates: Sequence[Update]) -> Result
     return result
 
 
-async def _save(turn: Turn, decision: _Decision) -> Result:
+async def _save(turn: Turn, decision: Decision) -> Result:
     messages = await turn.save(
         chats=list(decision.states.values()),
         runs_started=decision.started,
         runs_ended=[run_id for run_id, is_ended in decision.ended.items() if is_ended],
         runs_reopened=[run_id for run_id, is_ended in decision.ended.items() if not is_ended],
         timers_started=decision.timers,
-        timers_cancelled=decision.cancelled,
+        timers_cancelled=decision.timers_cancelled,
+        jobs_started=decision.jobs,
+        jobs_cancelled=decision.jobs_cancelled,
+        usage=decision.usage,
         rows=decision.rows,
         messages=decision.messages,
     )
-    return Result(messages, decision.notices, has_timers=bool(decision.timers))
+    return Result(
+        messages,
+        decision.notices,
+        has_timers=bool(decision.timers),
+        has_jobs=bool(decision.jobs),
+        jobs_cancelled=decision.jobs_cancelled,
+    )
 
 
 async def _load(turn: Turn, updates: Sequence[Update]) -> Loaded:
@@ -214,23 +244,8 @@ async def _load(turn: Turn, updates: Sequence[Update]) -> Loaded:
     )
 
 
-@dataclass(slots=True)
-class _Decision:
-    """What the engine decided for all chats of a turn; ``ended`` says of runs whether they are, or are not any more."""
-
-    chats: dict[int, Chat] = field(default_factory=dict)
-    states: dict[int, ChatState] = field(default_factory=dict)
-    started: list[NewRun] = field(default_factory=list)
-    ended: dict[int, bool] = field(default_factory=dict)
-    timers: list[NewTimer] = field(default_factory=list)
-    cancelled: list[int] = field(default_factory=list)
-    rows: list[ConversationRow] = field(default_factory=list)
-    messages: list[NewMessage] = field(default_factory=list)
-    notices: list[tuple[str, str]] = field(default_factory=list)
-
-
-async def _decide(turn: Turn, rules: Rules, loaded: Loaded, updates: Sequence[Update]) -> _Decision:
-    decision = _Decision()
+async def _decide(turn: Turn, rules: Rules, loaded: Loaded, updates: Sequence[Update]) -> Decision:
+    decision = Decision()
     run_ids = iter(loaded.run_ids)
     for update in updates:
         chat_id, event = update.chat_id, update.event
@@ -240,29 +255,17 @@ async def _decide(turn: Turn, rules: Rules, loaded: Loaded, updates: Sequence[Up
             if update.callback_id:
                 decision.notices.append((update.callback_id, ""))
             continue
-        chat = _chat(decision, loaded, chat_id)
+        chat = decision.chat(loaded, chat_id)
         whole = await _complete(turn, rules, loaded, chat, event, next(run_ids) if needs_run_id(event) else 0)
-        _decide_one(decision, rules, loaded, whole)
+        decision.decide(rules, loaded, _in_language(whole, loaded))
     return decision
 
 
-def _decide_one(decision: _Decision, rules: Rules, loaded: Loaded, event: Event) -> None:
+def _in_language(event: Event, loaded: Loaded) -> Event:
+    """Return the event with the learner's language as it was known, if this update does not tell."""
     learner = event.learner
-    chat = _chat(decision, loaded, learner.chat_id)
-    decided = step(rules.courses, chat, event, rules.texts(learner.language_code))
-    decision.chats[learner.chat_id] = decided.chat
-    decision.states[learner.chat_id] = ChatState(
-        learner.chat_id, learner.username, to_json(decided.chat), has_written=not isinstance(event, TimeReached)
-    )
-    _collect(decision, event, decided)
-
-
-def _chat(decision: _Decision, loaded: Loaded, chat_id: int) -> Chat:
-    """Return the chat as this turn has left it so far."""
-    if chat_id in decision.chats:
-        return decision.chats[chat_id]
-    state = loaded.chats[chat_id].state
-    return from_json(state) if state else Chat()
+    language = learner.language_code or loaded.chats[learner.chat_id].language_code
+    return replace(event, learner=replace(learner, language_code=language))
 
 
 async def _complete(turn: Turn, rules: Rules, loaded: Loaded, chat: Chat, event: Event, run_id: int) -> Event:
@@ -300,69 +303,3 @@ async def _bound(turn: Turn, rules: Rules, chat: Chat, event: PollAnswered, poll
     if newest is not None and newest.place.step == run.step:
         return replace(event, is_bound=newest.is_single)
     return replace(event, is_bound=not rules.has_begun(run.run_id, run.step))
-
-
-def _collect(decision: _Decision, event: Event, decided: Step) -> None:
-    learner = event.learner
-    for action in decided.actions:
-        match action:
-            case AnswerPress():
-                decision.notices.append((action.callback_id, action.text))
-            case StartRun():
-                decision.started.append(
-                    NewRun(
-                        action.run_id,
-                        learner.chat_id,
-                        learner.username,
-                        action.course_id,
-                        action.utm_source,
-                        action.utm_campaign,
-                    )
-                )
-            case EndRun():
-                decision.ended[action.run_id] = True
-            case ReopenRun():
-                decision.ended[action.run_id] = False
-            case StartTimer():
-                seconds = action.wait.total_seconds()
-                decision.timers.append(
-                    NewTimer(learner.chat_id, action.run_id, action.course_id, action.element_id, seconds)
-                )
-            case CancelTimers():
-                decision.timers = [timer for timer in decision.timers if timer.run_id != action.run_id]
-                decision.cancelled.append(action.run_id)
-            case RecordRow():
-                decision.rows.append(_row(learner.chat_id, learner.username, action))
-            case StartJob() | CancelJobs() | SendSpeech():
-                raise NotImplementedError
-            case _:
-                for request in encode(learner.chat_id, action):
-                    decision.messages.append(
-                        NewMessage(learner.chat_id, request.method, dict(request.params), request.run_id, request.step)
-                    )
-
-
-def _row(chat_id: int, username: str | None, action: RecordRow) -> ConversationRow:
-    return ConversationRow(
-        chat_id=chat_id,
-        username=username or NO_USERNAME,
-        course_id=action.course_id,
-        element_id=action.element_id,
-        element_type=action.element_type,
-        role=action.role.value,
-        json=snapshot(action.body, action.attempt),
-        report=action.report,
-        score=action.score,
-        maxscore=action.maxscore,
-        run_id=action.run_id,
-    )
-
-
-NO_USERNAME = "--empty--"
-"""What ``conversation.username`` holds for learners without one, as the old program wrote it."""
-
-
-def snapshot(body: Mapping[str, Any] | None, attempt: int = 1) -> str:
-    """Return the text of ``conversation.json``: the element as it stood, and the number of a repeated attempt."""
-    counted = {"attempt": attempt} if attempt > 1 else {}
-    return json.dumps({"element_data": body, **counted}, ensure_ascii=True, separators=(",", ":"))

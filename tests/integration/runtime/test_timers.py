@@ -12,7 +12,8 @@ from app.course.course import Courses, Entry
 from app.course.loader import load_course
 from app.engine.event import ButtonPressed, Learner, StartRequested
 from app.runtime.bot import State
-from app.runtime.turn import Rules, apply
+from app.runtime.decision import Rules
+from app.runtime.turn import apply
 from app.store.store import Store
 from app.telegram.decode import Update
 from tests.stage import Stage, said, until

@@ -1,0 +1,105 @@
+"""What a bot does beside polling while its process holds its lock: turns, one at a time; timers; jobs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from app.runtime.decision import Rules
+from app.runtime.jobs import Jobs, Worker
+from app.runtime.outbox import Outbox
+from app.runtime.settler import when_available
+from app.runtime.timers import Timers
+from app.runtime.turn import Feed, Result, apply, deliver, feed
+from app.store.lock import BotLocks, Channel
+from app.store.rows import Timer
+from app.store.store import Store
+from app.telegram.decode import Update
+
+T = TypeVar("T")
+
+Turn = Callable[[Store, Rules, Sequence[T]], Awaitable[Result]]
+"""Applies a batch of a bot's events in one transaction."""
+
+
+class Shift:
+    """Commits turns and passes on what follows. ``rules`` are asked for before each, as courses change."""
+
+    def __init__(
+        self, rules: Callable[[], Rules], store: Store, outbox: Outbox, worker: Worker, stop: asyncio.Event
+    ) -> None:
+        self._rules = rules
+        self._store = store
+        self._outbox = outbox
+        self._bot_stops = stop
+        self._turns = asyncio.Lock()
+        botname = rules().botname
+        self._timers = Timers(botname, store, self._deliver, stop)
+        self._jobs = Jobs(botname, store, worker, self.feed, stop)
+
+    async def apply(self, updates: Sequence[Update]) -> None:
+        """Apply updates; returns when their effects are committed."""
+        await self._turn(apply, updates)
+
+    async def feed(self, one: Feed) -> bool:
+        """Apply an event that no update brings; tell whether what it uses up was still there.
+
+        Raises what the turn raises, and ``StoreUnavailable`` only once the bot is to stop.
+        """
+        result, attempts = await self._turn(feed, [one])
+        return result.seen == 0 or attempts > 1
+
+    def stop(self, *, is_lost: bool = False) -> None:
+        """Begin nothing more; ``is_lost`` when another host may go on with the bot already."""
+        self._timers.stop()
+        self._jobs.stop(is_lost=is_lost)
+
+    @asynccontextmanager
+    async def working(self, locks: BotLocks, failed: Callable[[], None]) -> AsyncIterator[None]:
+        """Deliver timers and do jobs meanwhile; a defect of them calls ``failed`` and is raised at the end."""
+        botname = self._rules().botname
+        locks.on_notify(Channel.TIMER, botname, self._timers.wake)
+        locks.on_notify(Channel.JOB, botname, self._jobs.wake)
+        running = [asyncio.create_task(self._timers.run()), asyncio.create_task(self._jobs.run())]
+        for task in running:
+            task.add_done_callback(lambda _: failed())
+        try:
+            yield
+        finally:
+            self.stop()
+            for outcome in await asyncio.gather(*running, return_exceptions=True):
+                if isinstance(outcome, BaseException):
+                    raise outcome
+
+    async def _deliver(self, timers: Sequence[Timer]) -> None:
+        await self._turn(deliver, timers)
+
+    async def _turn(self, turn: Turn[T], batch: Sequence[T]) -> tuple[Result, int]:
+        """Commit a turn, one at a time, so that messages are queued as they were committed; count the attempts."""
+        rules, attempts = self._rules(), 0
+
+        async def attempt() -> Result:
+            nonlocal attempts
+            attempts += 1
+            return await turn(self._store, rules, batch)
+
+        async with self._turns:
+            result = await when_available(attempt, self._bot_stops)
+            # A failed attempt, or another host, may have committed without our hearing of it.
+            if attempts > 1 or result.seen:
+                await self._outbox.catch_up()
+            else:
+                self._outbox.put(result.messages)
+        self._pass_on(result, is_uncertain=attempts > 1)
+        return result, attempts
+
+    def _pass_on(self, result: Result, *, is_uncertain: bool) -> None:
+        for callback_id, text in result.notices:
+            self._outbox.notify(callback_id, text)
+        if result.has_timers or is_uncertain:
+            self._timers.wake()
+        if result.has_jobs or is_uncertain:
+            self._jobs.wake()
+        self._jobs.cancel(result.jobs_cancelled)
