@@ -259,18 +259,11 @@ class MiniApp(Element):
     parse_mode: ParseMode = ParseMode.MARKDOWN
 
 
-@dataclass(frozen=True, slots=True)
-class Unsupported(Element):
-    """A type of the format that this version cannot run yet; the course runs up to here."""
-
-    type: str = ""
-
-
 ScoredElement = Quiz | Input | MultiChoice | MiniApp
 """The elements that tests count and revisions repeat; inputs and mini apps only when they have a right answer."""
 
 AnyElement = (
     Message | Audio | Input | Quiz | Question | MultiChoice
-    | Dialog | MiniApp | Test | Jump | Revision | Delay | End | Section | Unsupported
+    | Dialog | MiniApp | Test | Jump | Revision | Delay | End | Section
 )  # fmt: skip
 """Every element; the engine's ``match`` over it is closed by ``assert_never``."""

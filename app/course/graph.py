@@ -31,7 +31,6 @@ from app.course.element import (
     Revision,
     Section,
     Test,
-    Unsupported,
 )
 from app.course.report import Place, quote
 from app.errors import Problem, Severity
@@ -135,7 +134,7 @@ def _edges(course: Course, element: AnyElement) -> tuple[Edge, ...]:
             return tuple(_edge(choice, next_id) for choice in element.choices)
         case Message() | Jump() | Test() | Revision() | Audio() | Section():
             return (Edge(next_id, Mover.COURSE),)
-        case Input() | Quiz() | Question() | MultiChoice() | Dialog() | MiniApp() | Unsupported():
+        case Input() | Quiz() | Question() | MultiChoice() | Dialog() | MiniApp():
             return (Edge(next_id, Mover.LEARNER),)
         case Delay():
             return (Edge(element.goto, Mover.TIMER, element.wait),)

@@ -14,7 +14,7 @@ from app.config.options import DEFAULT_OPTIONS
 from app.course import document
 from app.course.course import Course
 from app.course.document import Items, Node, Scalar, Table
-from app.course.element import AnyElement, Audio, Dialog, MiniApp, ParseMode, Section, Test, Unsupported
+from app.course.element import AnyElement, Audio, Dialog, MiniApp, ParseMode, Section, Test
 from app.course.fields import MAX_RATE
 from app.course.graph import check_graph
 from app.course.markup import MarkupError, parse, split, utf16_length
@@ -40,7 +40,7 @@ _VOICE_KEYS = ("tts_voice", "tts_model", "tts_speed")
 
 def check_markup(element: AnyElement, node: Table, report: Report) -> None:
     """Warn about every text of the element that would be sent without its markup because that is broken."""
-    if isinstance(element, Section | Unsupported) or element.parse_mode is None:
+    if isinstance(element, Section) or element.parse_mode is None:
         return
     for where, text in _shown(node):
         try:
@@ -87,7 +87,7 @@ def advise(
 ) -> None:
     """Report what an author may not expect of the element; ``stop_markers`` are those that end the bot's dialogs."""
     advice = _Advice(element, node, report)
-    if isinstance(element, Section | Unsupported):
+    if isinstance(element, Section):
         return
     advice.on_lengths(element.parse_mode)
     advice.on_buttons()

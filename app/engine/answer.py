@@ -31,7 +31,7 @@ def answer_input(element: Input, run: Run, text: str) -> Reply:
         return Reply((user_row(run, text), *_feedback(acknowledgement, element.parse_mode), *rows))
     is_right = _is_right(element.input_type, text, element.correct_answer)
     feedback = element.feedback_correct if is_right else element.feedback_incorrect
-    score = _score(run, float(is_right))
+    score = score_of(run, float(is_right))
     shown = _feedback(feedback, element.parse_mode)
     return Reply((user_row(run, text), *shown, bot_row(run, feedback, score)), score)
 
@@ -50,7 +50,7 @@ def answer_poll(element: PollElement, run: Run, option_ids: tuple[int, ...]) -> 
 
 
 def _quiz(element: Quiz, run: Run, chosen: Option) -> Reply:
-    score = _score(run, float(chosen.correct))
+    score = score_of(run, float(chosen.correct))
     shown = _feedback(chosen.feedback, element.parse_mode)
     return Reply((user_row(run, chosen.text), *shown, bot_row(run, chosen.feedback, score)), score)
 
@@ -63,7 +63,7 @@ def _question(element: Question, run: Run, chosen: Option) -> Reply:
 def _multi_choice(element: MultiChoice, run: Run, option_ids: Collection[int]) -> Reply:
     chosen = [option for index, option in enumerate(element.options) if index in option_ids]
     points, verdict = _verdict(element, option_ids)
-    score = _score(run, points)
+    score = score_of(run, points)
     review = "\n".join(_review(chosen, element.parse_mode))
     return Reply(
         (
@@ -77,7 +77,8 @@ def _multi_choice(element: MultiChoice, run: Run, option_ids: Collection[int]) -
     )
 
 
-def _score(run: Run, points: float) -> Score:
+def score_of(run: Run, points: float) -> Score:
+    """Return so many points of one for the element on screen, and count the attempt."""
     earlier = run.scores.get(run.element_id)
     return Score(points, 1, earlier.attempt + 1 if earlier else 1)
 

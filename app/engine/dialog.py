@@ -12,7 +12,7 @@ from app.course.element import Dialog, ParseMode
 from app.engine.action import Action, Button, JobKind, Role, SendSpeech, SendText, StartJob
 from app.engine.button import pressed, refuse
 from app.engine.event import ButtonPressed, ContentReceived, ReplyFailed, ReplyReceived, Trouble, VoiceTranscribed
-from app.engine.press import ExitPress, RetryPress
+from app.engine.press import RetryPress
 from app.engine.reply import spoken, to_html
 from app.engine.row import notice_row, said_row
 from app.engine.scene import Scene, Step, Walk
@@ -91,12 +91,8 @@ def retry_pressed(scene: Scene, event: ButtonPressed, press: RetryPress) -> Step
     return _stand(scene, run, Talk(talk.messages, is_busy=True), *taken, work)
 
 
-def exit_pressed(scene: Scene, event: ButtonPressed, press: ExitPress) -> Step:
+def leave_dialog(scene: Scene, event: ButtonPressed, run: Run, element: Dialog) -> Step:
     """Go on with the course."""
-    found = _dialog(scene, press.run_id, press.step)
-    if found is None:
-        return refuse(scene, event)
-    run, element = found
     return scene.go(pressed(event, run, exit_button(element, run, scene.texts).text), advance(scene, run))
 
 

@@ -47,7 +47,8 @@ class StartRequested:
 class CommandReceived:
     """The learner sent a command other than ``/start``; ``name`` without the slash and without ``@bot``, lower case.
 
-    ``run_id`` is a fresh id if the command may start a run (``/restart``, ``/go``), else 0.
+    ``run_id`` is a fresh id if the command may start a run (``/restart``, ``/go``), else 0. ``is_participant`` says
+    whether the learner may start the course that the command is about, if that is restricted.
     """
 
     learner: Learner
@@ -55,6 +56,7 @@ class CommandReceived:
     name: str
     arguments: str
     run_id: int = 0
+    is_participant: bool = False
 
 
 @dataclass(frozen=True, slots=True)

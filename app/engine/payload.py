@@ -26,11 +26,6 @@ def parse_payload(payload: str, courses: Courses) -> Payload:
     return Payload(first or DEFAULT_COURSE, params.get("utms") or None, params.get("utmc") or None)
 
 
-def requested_course(payload: str, courses: Courses) -> str:
-    """Return the id of the course that a ``/start`` link asks for."""
-    return parse_payload(payload, courses).course_id
-
-
 def _are_params(first: str, rest: list[str]) -> bool:
     return "utm" in first and ("II" in first or bool(rest))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from hashlib import blake2b
 
-from app.engine.event import ButtonPressed, Event, StartRequested
+from app.engine.event import ButtonPressed, CommandReceived, Event, StartRequested
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +75,47 @@ class RetryPress:
         return f"t:{self.run_id}:{self.step}"
 
 
-Press = ChoicePress | ResumePress | RestartPress | ExitPress | RetryPress
-"""Everything a button of the engine can ask for."""
+@dataclass(frozen=True, slots=True)
+class MenuPress:
+    """Start or resume a course, whatever is on screen.
+
+    ``digest`` stands for the course id, see ``menu_press``: ids may be longer than callback data.
+    """
+
+    digest: str
+
+    @property
+    def data(self) -> str:
+        """The callback data of such a button."""
+        return f"m:{self.digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyPress:
+    """A button that the old program sent: ``got_it``, ``goto_ELEMENT`` or ``wait_INTERVAL``."""
+
+    data: str
+
+
+Press = ChoicePress | ResumePress | RestartPress | ExitPress | RetryPress | MenuPress | LegacyPress
+"""Everything a button can ask for."""
 
 _DATA = re.compile(r"([crset])((?::[0-9]{1,18}){2,3})")
+_MENU = re.compile(r"m:([0-9a-f]{32})")
+_LEGACY = re.compile(r"got_it|(?:goto|wait)_.*", re.DOTALL)
+
+
+def menu_press(course_id: str) -> MenuPress:
+    """Return the press that asks for this course."""
+    return MenuPress(blake2b(course_id.encode("utf-8", "replace"), digest_size=16).hexdigest())
 
 
 def parse_press(data: str) -> Press | None:
-    """Return what the button asks for, ``None`` when the data is not the engine's."""
+    """Return what the button asks for, ``None`` when neither the engine nor the old program sent it."""
+    if menu := _MENU.fullmatch(data):
+        return MenuPress(menu[1])
+    if _LEGACY.fullmatch(data):
+        return LegacyPress(data)
     found = _DATA.fullmatch(data)
     if found is None:
         return None
@@ -101,12 +135,17 @@ def parse_press(data: str) -> Press | None:
             return None
 
 
+_STARTING_COMMANDS = ("restart", "go")
+
+
 def needs_run_id(event: Event) -> bool:
     """Tell whether this event may start a run, so that its ``run_id`` must be a fresh one."""
     match event:
         case StartRequested():
             return True
         case ButtonPressed():
-            return isinstance(parse_press(event.data), RestartPress)
+            return isinstance(parse_press(event.data), RestartPress | MenuPress)
+        case CommandReceived():
+            return event.name in _STARTING_COMMANDS
         case _:
             return False

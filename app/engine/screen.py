@@ -25,7 +25,6 @@ from app.course.element import (
     Revision,
     Section,
     Test,
-    Unsupported,
 )
 from app.course.markup import utf16_length
 from app.engine.action import (
@@ -39,6 +38,7 @@ from app.engine.action import (
     StartJob,
     StartTimer,
 )
+from app.engine.app import app_link
 from app.engine.press import ChoicePress, ExitPress
 from app.engine.result import result_of, verdict_of
 from app.engine.row import bot_row
@@ -61,7 +61,7 @@ class Awaited(Enum):
     VOTE = "a vote in its poll"
     TIME = "its timer"
     START = "a new start: the run is over"
-    VERSION = "a version of this program that knows the element"
+    APP = "an answer in its page"
 
 
 def awaited(element: AnyElement) -> Awaited:
@@ -79,8 +79,8 @@ def awaited(element: AnyElement) -> Awaited:
             return Awaited.TIME
         case End():
             return Awaited.START
-        case Unsupported() | MiniApp():
-            return Awaited.VERSION
+        case MiniApp():
+            return Awaited.APP
         case _:
             assert_never(element)
 
@@ -114,8 +114,8 @@ def show(element: AnyElement, run: Run, scene: Scene) -> Iterator[Action]:
             return show_dialog(element, run, scene, has_work=element.auto_start)
         case Section():
             return iter(())
-        case Unsupported() | MiniApp():
-            return iter((SendText(scene.texts.not_supported_yet),))
+        case MiniApp():
+            return _miniapp(element, run, scene)
         case _:
             assert_never(element)
 
@@ -229,6 +229,17 @@ def _own_exit(element: Dialog, run: Run, texts: Texts) -> tuple[Button, ...]:
 def exit_button(element: Dialog, run: Run, texts: Texts) -> Button:
     """Return the button that ends a dialog."""
     return Button(element.button or texts.exit_button, ExitPress(run.run_id, run.step).data)
+
+
+def _miniapp(element: MiniApp, run: Run, scene: Scene) -> Iterator[Action]:
+    link = app_link(element, run, scene.options)
+    if link is not None:
+        yield SendText(element.text, element.parse_mode, buttons=(Button(element.button, "", link),))
+    else:
+        skip = Button(scene.texts.skip_button, ExitPress(run.run_id, run.step).data)
+        yield SendText(element.text, element.parse_mode)
+        yield SendText(scene.texts.page_missing, buttons=(skip,))
+    yield bot_row(run, element.text)
 
 
 def _buttons(choices: tuple[Choice, ...], run: Run) -> tuple[Button, ...]:

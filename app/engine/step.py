@@ -1,32 +1,25 @@
 """The course engine: ``step(courses, chat, event, texts) -> (chat, actions)``, a pure function.
 
-What an element shows and how it takes an answer is in ``screen`` and ``answer``; how a run moves is in ``walk``; here
-is what each event means. Source: course-format.md, sections 1.6, 1.7 and 3, and the arrows of section 7.
+What an element shows and how it takes an answer is in ``screen`` and ``answer``; how a run moves is in ``walk``; what
+commands and conversations do is in ``command`` and ``dialog``; here is what each event means. Source: course-format.md,
+sections 1.6, 1.7 and 3, and the arrows of section 7.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import assert_never
 
 from app.config.options import DEFAULT_OPTIONS, Options
-from app.course.course import Course, Courses, Entry
-from app.course.element import Choice, Dialog, Input, Jump, Message, ParseMode, Revision, Test
-from app.engine.action import (
-    Action,
-    Button,
-    EndRun,
-    ReopenRun,
-    SendText,
-    StartRun,
-    StartTimer,
-    StopPoll,
-)
+from app.course.course import Courses
+from app.course.element import Choice, Dialog, Input, Jump, Message, MiniApp, ParseMode, Revision, Test
+from app.engine.action import Action, ReopenRun, SendText, StartTimer, StopPoll
 from app.engine.answer import PollElement, Reply, answer_input, answer_poll
+from app.engine.app import answer_app, app_link
 from app.engine.button import explain, pressed, refuse
-from app.engine.dialog import exit_pressed, hear, reply_failed, reply_received, retry_pressed, say, voice_transcribed
+from app.engine.command import command_received, menu_pressed
+from app.engine.dialog import hear, leave_dialog, reply_failed, reply_received, retry_pressed, say, voice_transcribed
 from app.engine.event import (
     AppAnswered,
     ButtonPressed,
@@ -41,13 +34,25 @@ from app.engine.event import (
     TimeReached,
     VoiceTranscribed,
 )
+from app.engine.hint import hint
+from app.engine.legacy import choice_meant
+from app.engine.navigation import follow_keyword, keyword_in
 from app.engine.payload import parse_payload
-from app.engine.press import ChoicePress, ExitPress, RestartPress, ResumePress, RetryPress, parse_press
+from app.engine.press import (
+    ChoicePress,
+    ExitPress,
+    LegacyPress,
+    MenuPress,
+    RestartPress,
+    ResumePress,
+    RetryPress,
+    parse_press,
+)
 from app.engine.row import bot_row
-from app.engine.scene import Scene, Step, leave
-from app.engine.screen import Awaited, awaited
+from app.engine.scene import Scene, Step
+from app.engine.start import run_of, start, start_over
 from app.engine.state import Chat, Offer, Run
-from app.engine.walk import advance, go_to, lose, pause, restart_button, show_again, walk
+from app.engine.walk import advance, go_to, lose, pause, show_again
 from app.texts import Texts
 
 __all__ = ["Step", "step"]
@@ -63,7 +68,7 @@ def step(courses: Courses, chat: Chat, event: Event, texts: Texts, options: Opti
         case StartRequested():
             return _start_requested(scene, event)
         case CommandReceived():
-            return scene.stay(SendText(texts.unknown_command.format(name=event.name)))
+            return command_received(scene, event)
         case TextReceived():
             return _text_received(scene, event)
         case ContentReceived():
@@ -81,7 +86,7 @@ def step(courses: Courses, chat: Chat, event: Event, texts: Texts, options: Opti
         case VoiceTranscribed():
             return voice_transcribed(scene, event)
         case AppAnswered():
-            return scene.stay()
+            return _app_answered(scene, event)
         case _:
             assert_never(event)
 
@@ -91,49 +96,7 @@ def step(courses: Courses, chat: Chat, event: Event, texts: Texts, options: Opti
 
 def _start_requested(scene: Scene, event: StartRequested) -> Step:
     wanted = Offer(*parse_payload(event.payload, scene.courses))
-    course = scene.courses.get(wanted.course_id)
-    if course is None or course.first() is None:
-        return scene.stay(SendText(scene.texts.unknown_course))
-    entry = scene.courses.entries[wanted.course_id]
-    if entry.restricted and not event.is_participant:
-        return scene.stay(_decline(entry, scene.texts))
-    fresh = _begin(scene, course, wanted, event.run_id)
-    run = scene.chat.runs.get(wanted.course_id)
-    if run is not None and _has_progress(run, fresh.chat.runs[wanted.course_id]):
-        return Step(replace(scene.chat, offer=wanted), (_offer(run, scene.texts),))
-    return fresh
-
-
-def _decline(entry: Entry, texts: Texts) -> SendText:
-    if entry.decline_text:
-        return SendText(entry.decline_text, ParseMode.MARKDOWN)
-    return SendText(texts.not_admitted)
-
-
-def _has_progress(run: Run, fresh: Run) -> bool:
-    """Tell whether an unfinished run has got further than the one that a start would begin."""
-    has_talked = run.talk is not None and run.talk.messages > 0
-    has_moved = run.is_waiting or run.element_id != fresh.element_id
-    return not run.is_ended and (bool(run.scores) or has_talked or has_moved)
-
-
-def _offer(run: Run, texts: Texts) -> SendText:
-    resume = Button(texts.resume_button, ResumePress(run.run_id, run.step).data)
-    return SendText(texts.offer_resume, buttons=(resume, restart_button(run, texts)))
-
-
-def _begin(scene: Scene, course: Course, wanted: Offer, run_id: int) -> Step:
-    superseded = scene.chat.runs.get(wanted.course_id)
-    ended = () if superseded is None else tuple(_supersede(superseded))
-    started = StartRun(run_id, wanted.course_id, wanted.utm_source, wanted.utm_campaign)
-    run = Run(run_id, wanted.course_id, element_id="", step=0, body={})
-    return scene.go((*ended, started), walk(scene, course, run, scene.courses.start_of(wanted.course_id)))
-
-
-def _supersede(run: Run) -> Iterator[Action]:
-    yield from leave(run)
-    if not run.is_ended:
-        yield EndRun(run.run_id)
+    return start(scene, wanted, event.run_id, is_participant=event.is_participant)
 
 
 # --- pressing -------------------------------------------------------------------------------------------------------
@@ -149,9 +112,13 @@ def _button_pressed(scene: Scene, event: ButtonPressed) -> Step:
         case RestartPress():
             return _restart_pressed(scene, event, press)
         case ExitPress():
-            return exit_pressed(scene, event, press)
+            return _exit_pressed(scene, event, press)
         case RetryPress():
             return retry_pressed(scene, event, press)
+        case MenuPress():
+            return menu_pressed(scene, event, press)
+        case LegacyPress():
+            return _legacy_pressed(scene, event, press)
         case None:
             return refuse(scene, event)
         case _:
@@ -166,6 +133,27 @@ def _choice_pressed(scene: Scene, event: ButtonPressed, press: ChoicePress) -> S
     if not isinstance(element, Message | Jump | Test | Revision) or press.index >= len(element.choices):
         return refuse(scene, event)
     return _choose(scene, event, run, element.choices[press.index], element.parse_mode)
+
+
+def _legacy_pressed(scene: Scene, event: ButtonPressed, press: LegacyPress) -> Step:
+    run = scene.run
+    if run is None or not run.is_adopted:
+        return refuse(scene, event)
+    element = scene.element(run)
+    if not isinstance(element, Message | Jump | Test | Revision):
+        return refuse(scene, event)
+    choice = choice_meant(press.data, element.choices)
+    return _choose(scene, event, run, choice, element.parse_mode) if choice else refuse(scene, event)
+
+
+def _exit_pressed(scene: Scene, event: ButtonPressed, press: ExitPress) -> Step:
+    match scene.on_screen(press.run_id, press.step):
+        case run, Dialog() as element:
+            return leave_dialog(scene, event, run, element)
+        case run, MiniApp() as element if app_link(element, run, scene.options) is None:
+            return scene.go(pressed(event, run, scene.texts.skip_button), advance(scene, run))
+        case _:
+            return refuse(scene, event)
 
 
 def _choose(scene: Scene, event: ButtonPressed, run: Run, choice: Choice, parse_mode: ParseMode) -> Step:
@@ -189,7 +177,7 @@ def _wait_text(run: Run, choice: Choice, parse_mode: ParseMode) -> tuple[Action,
 
 
 def _resume_pressed(scene: Scene, event: ButtonPressed, press: ResumePress) -> Step:
-    run = _run_of(scene.chat, press)
+    run = run_of(scene.chat, press)
     if run is None or run.is_ended:
         return refuse(scene, event)
     if scene.courses.get(run.course_id) is None:
@@ -199,23 +187,15 @@ def _resume_pressed(scene: Scene, event: ButtonPressed, press: ResumePress) -> S
 
 
 def _restart_pressed(scene: Scene, event: ButtonPressed, press: RestartPress) -> Step:
-    run = _run_of(scene.chat, press)
+    run = run_of(scene.chat, press)
     if run is None:
         return refuse(scene, event)
     course, offer = scene.courses.get(run.course_id), scene.chat.offer
     if course is None:
         return explain(scene, event, scene.texts.course_unavailable)
     wanted = offer if offer is not None and offer.course_id == run.course_id else Offer(run.course_id)
-    begun = _begin(scene, course, wanted, event.run_id)
+    begun = start_over(scene, course, wanted, event.run_id, is_participant=event.is_participant)
     return Step(begun.chat, (*pressed(event, run, scene.texts.restart_button), *begun.actions))
-
-
-def _run_of(chat: Chat, press: ResumePress | RestartPress) -> Run | None:
-    """Return the run that stands where it stood when the button was sent."""
-    for run in chat.runs.values():
-        if (run.run_id, run.step) == (press.run_id, press.step):
-            return run
-    return None
 
 
 # --- answering ------------------------------------------------------------------------------------------------------
@@ -229,8 +209,8 @@ def _text_received(scene: Scene, event: TextReceived) -> Step:
             return _take(scene, run, answer_input(element, run, event.text))
         case Run(), Dialog():
             return say(scene, run, element, event.text)
-        case _:
-            return scene.stay(_hint(scene))
+    keyword = keyword_in(event.text) if scene.options.has_keywords else None
+    return follow_keyword(scene, run, keyword, event.text) if run and keyword else scene.stay(hint(scene))
 
 
 def _content_received(scene: Scene, event: ContentReceived) -> Step:
@@ -238,7 +218,7 @@ def _content_received(scene: Scene, event: ContentReceived) -> Step:
     is_heard = event.kind == "voice" and event.file_id is not None
     if run is not None and is_heard and isinstance(scene.element(run), Dialog):
         return hear(scene, run, event)
-    return scene.stay(_hint(scene))
+    return scene.stay(hint(scene))
 
 
 def _poll_answered(scene: Scene, event: PollAnswered) -> Step:
@@ -253,10 +233,21 @@ def _poll_answered(scene: Scene, event: PollAnswered) -> Step:
     return _take(scene, run, reply._replace(actions=(*closed, *reply.actions)))
 
 
+def _app_answered(scene: Scene, event: AppAnswered) -> Step:
+    match scene.on_screen(event.run_id, event.step):
+        case run, MiniApp() as element:
+            return _take(scene, run, answer_app(element, run, event.answer, scene.texts))
+        case _:
+            return scene.stay()
+
+
 def _is_about(event: PollAnswered, run: Run) -> bool:
-    """Tell whether the vote belongs to the step on screen, as one in an unknown poll does while that step has none."""
+    """Tell whether the vote belongs to the step on screen, as one in an unknown poll does while that step has none.
+
+    The polls of the old program are never known.
+    """
     if event.poll is None:
-        return not event.is_bound
+        return run.is_adopted or not event.is_bound
     return (event.poll.run_id, event.poll.step) == (run.run_id, run.step)
 
 
@@ -268,32 +259,6 @@ def _take(scene: Scene, run: Run, reply: Reply) -> Step:
     if reply.score is not None:
         run = replace(run, scores={**run.scores, run.element_id: reply.score})
     return scene.go(reply.actions, advance(scene, run))
-
-
-def _hint(scene: Scene) -> SendText:
-    """Say what would lead on from here, to a learner who did something else."""
-    run, texts = scene.chat.run, scene.texts
-    if run is None:
-        return SendText(texts.no_run)
-    if run.is_ended:
-        return SendText(texts.course_finished, buttons=(restart_button(run, texts),))
-    element = scene.element(run)
-    awaits = awaited(element) if element is not None else Awaited.NOTHING
-    if run.is_waiting:
-        return SendText(texts.wait_please)
-    match awaits:
-        case Awaited.PRESS:
-            return SendText(texts.press_button)
-        case Awaited.TEXT:
-            return SendText(texts.text_please)
-        case Awaited.VOTE:
-            return SendText(texts.vote_first)
-        case Awaited.VERSION:
-            return SendText(texts.not_supported_yet)
-        case Awaited.NOTHING | Awaited.TIME | Awaited.START:
-            return _offer(run, texts)
-        case _:
-            assert_never(awaits)
 
 
 # --- waiting --------------------------------------------------------------------------------------------------------

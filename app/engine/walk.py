@@ -59,7 +59,7 @@ def advance(scene: Scene, run: Run) -> Walk:
     course = scene.courses.get(run.course_id)
     if course is None:
         return Walk(run, (SendText(scene.texts.course_unavailable),))
-    if _anchor(run) not in course.elements:
+    if anchor(run) not in course.elements:
         return lose(run, scene.texts)
     following, element = _following(course, run)
     return walk(scene, course, following, element)
@@ -77,7 +77,7 @@ def pause(course: Course, run: Run, wait: timedelta, texts: Texts) -> Walk:
     return Walk(replace(run, step=run.step + 1, is_waiting=True, is_adopted=False), (timer,))
 
 
-def _anchor(run: Run) -> str:
+def anchor(run: Run) -> str:
     """Return the id of the element that what comes next follows in the course."""
     return run.chain.revision_id if run.chain else run.element_id
 

@@ -32,7 +32,6 @@ from app.course.element import (
     Revision,
     Section,
     Test,
-    Unsupported,
 )
 from app.course.graph import END, Graph, graph_of
 from app.engine.action import Action, CancelJobs, CancelTimers, JobKind, RecordRow, SendPoll, StartJob, StartTimer
@@ -453,7 +452,7 @@ class _Finisher:
                 chat.write("yes")
             case MiniApp():
                 chat.answer_app(run.run_id, run.step, element.correct_answer or "yes")
-            case Audio() | Section() | Delay() | End() | Unsupported() | None:
+            case Audio() | Section() | Delay() | End() | None:
                 raise _FailedError("nothing can be done here")
             case _:
                 assert_never(element)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from app.engine.event import (
     ButtonPressed,
+    CommandReceived,
     Event,
     Learner,
     PollAnswered,
@@ -16,8 +17,8 @@ from app.engine.event import (
     StartRequested,
     TimeReached,
 )
-from app.engine.payload import requested_course
 from app.engine.press import needs_run_id
+from app.engine.start import requested_course
 from app.engine.state import Chat
 from app.observe.logs import get_log
 from app.observe.metrics import DEAD_UPDATES, TIMERS, UPDATES
@@ -271,21 +272,21 @@ def _in_language(event: Event, loaded: Loaded) -> Event:
 async def _complete(turn: Turn, rules: Rules, loaded: Loaded, chat: Chat, event: Event, run_id: int) -> Event:
     """Return the event with what only the store knows: fresh ids, where a poll belongs, who is a participant."""
     match event:
-        case StartRequested():
-            entry = rules.courses.entries.get(requested_course(event.payload, rules.courses))
-            learner = event.learner
-            may_start = (
-                entry is not None
-                and entry.restricted
-                and await turn.is_participant(entry.course_id, learner.username, learner.chat_id)
-            )
-            return replace(event, run_id=run_id, is_participant=may_start)
+        case StartRequested() | ButtonPressed() | CommandReceived():
+            return replace(event, run_id=run_id, is_participant=await _may_start(turn, rules, chat, event))
         case PollAnswered():
             return await _bound(turn, rules, chat, event, loaded.polls.get(event.poll_id))
-        case ButtonPressed():
-            return replace(event, run_id=run_id)
         case _:
             return event
+
+
+async def _may_start(turn: Turn, rules: Rules, chat: Chat, event: Event) -> bool:
+    """Tell whether the learner may start the course the event asks for; only asked of restricted ones."""
+    course_id, learner = requested_course(event, rules.courses, chat), event.learner
+    entry = rules.courses.entries.get(course_id) if course_id is not None else None
+    if entry is None or not entry.restricted:
+        return False
+    return await turn.is_participant(entry.course_id, learner.username, learner.chat_id)
 
 
 async def _bound(turn: Turn, rules: Rules, chat: Chat, event: PollAnswered, poll: PollRef | None) -> PollAnswered:

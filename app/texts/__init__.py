@@ -23,8 +23,9 @@ class CatalogueError(FlotillaError):
 class Texts:
     """The texts in one language: plain text, no markup.
 
-    ``unknown_command`` is a format string with ``{name}``, ``voice_understood`` one with ``{text}``. ``stale_button``
-    and ``not_supported_yet`` also serve as notices on a press, which Telegram limits to 200 characters.
+    ``unknown_command`` is a format string with ``{name}``, ``voice_understood`` one with ``{text}``,
+    ``go_usage`` with ``{courses}``, ``go_no_element`` with ``{course}`` and ``{element}``. ``stale_button`` also serves
+    as a notice on a press, which Telegram limits to 200 characters.
     """
 
     unknown_course: str
@@ -43,7 +44,6 @@ class Texts:
     wait_please: str
     stale_button: str
     target_missing: str
-    not_supported_yet: str
     apology: str
     message_failed: str
     app_send: str
@@ -65,6 +65,24 @@ class Texts:
     banned: str
     messages_spent: str
     tokens_spent: str
+    skip_button: str
+    page_missing: str
+    menu: str
+    menu_empty: str
+    first_module: str
+    last_module: str
+    moved_back: str
+    moved_to_start: str
+    moved_next: str
+    keyword_hint: str
+    help: str
+    command_menu: str
+    command_restart: str
+    command_next: str
+    command_back: str
+    command_help: str
+    go_usage: str
+    go_no_element: str
 
 
 def texts_for(language: str | None, fallback: str = "en") -> Texts:

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.course.course import Courses, Entry
-from app.engine.payload import Payload, parse_payload, requested_course
+from app.engine.payload import Payload, parse_payload
 
 COURSES = Courses(entries={name: Entry(name, f"{name}.yml") for name in ("default", "spring", "utm_course")})
 
@@ -32,7 +32,6 @@ COURSES = Courses(entries={name: Entry(name, f"{name}.yml") for name in ("defaul
 )
 def test_parts(payload: str, expected: Payload) -> None:
     assert parse_payload(payload, COURSES) == expected
-    assert requested_course(payload, COURSES) == expected.course_id
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,12 @@ from app.engine.event import (
 from app.engine.press import (
     ChoicePress,
     ExitPress,
+    LegacyPress,
     Press,
     RestartPress,
     ResumePress,
     RetryPress,
+    menu_press,
     needs_run_id,
     parse_press,
 )
@@ -38,6 +40,10 @@ NUMBERS = st.integers(0, 2**53)
         (RestartPress(12, 3), "s:12:3"),
         (ExitPress(12, 3), "e:12:3"),
         (RetryPress(12, 3), "t:12:3"),
+        (menu_press("spring"), "m:2b09b6383e73520cd5a2f031cfb8b184"),
+        (LegacyPress("got_it"), "got_it"),
+        (LegacyPress("goto_Ex1_2"), "goto_Ex1_2"),
+        (LegacyPress("wait_1h"), "wait_1h"),
     ],
 )
 def test_data(press: Press, data: str) -> None:
@@ -49,7 +55,7 @@ def test_data(press: Press, data: str) -> None:
     "data",
     [
         "", "c", "c:1:2", "r:1:2:3", "s:1", "x:1:2", "c:1:2:-3", "c:1:2:x", "c:1:2:3:4", "c:١:2:3", "c:1:2:3\n",
-        "c:" + "9" * 5000 + ":1:1", "got_it", "goto_Ex1_2", "wait_1h", "\x00",
+        "c:" + "9" * 5000 + ":1:1", "m:12", "\x00",
     ],
 )  # fmt: skip
 def test_data_of_others(data: str) -> None:
@@ -62,6 +68,7 @@ def test_data_of_others(data: str) -> None:
     | st.builds(RestartPress, NUMBERS, NUMBERS)
     | st.builds(ExitPress, NUMBERS, NUMBERS)
     | st.builds(RetryPress, NUMBERS, NUMBERS)
+    | st.builds(menu_press, st.text())
 )
 def test_data_is_read_back_and_within_the_limit(press: Press) -> None:
     assert parse_press(press.data) == press
@@ -80,6 +87,12 @@ def pressed(data: str) -> ButtonPressed:
         (pressed("r:1:2"), False),
         (pressed("c:1:2:3"), False),
         (pressed("s"), False),
+        (pressed(menu_press("spring").data), True),
+        (pressed("e:1:2"), False),
+        (pressed("got_it"), False),
+        (CommandReceived(ANNA, AT, "restart", ""), True),
+        (CommandReceived(ANNA, AT, "go", "spring"), True),
+        (CommandReceived(ANNA, AT, "next", ""), False),
         (CommandReceived(ANNA, AT, "help", ""), False),
         (TextReceived(ANNA, AT, "s:1:2"), False),
         (ContentReceived(ANNA, AT, "voice"), False),

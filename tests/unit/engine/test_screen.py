@@ -9,10 +9,12 @@ from app.course.element import (
     Audio,
     Choice,
     Delay,
+    Dialog,
     End,
     Input,
     Jump,
     Message,
+    MiniApp,
     MultiChoice,
     Option,
     ParseMode,
@@ -20,7 +22,6 @@ from app.course.element import (
     Quiz,
     Revision,
     Section,
-    Unsupported,
 )
 from app.course.element import Test as Result
 from app.engine.action import Action, Button, MediaKind, RecordRow, Role, SendMedia, SendPoll, SendText
@@ -226,11 +227,6 @@ def test_d42_long_option_is_cut() -> None:
         ),
         pytest.param(End("E", {"type": "end"}), [row("end", "Course ended")], id="silent end"),
         pytest.param(Section("E", {"type": "section"}, title="One"), [], id="d13 section"),
-        pytest.param(
-            Unsupported("E", {"type": "dialog"}, type="dialog"),
-            [SendText(TEXTS.not_supported_yet)],
-            id="not supported yet",
-        ),
     ],
 )
 def test_other_elements(element: AnyElement, expected: list[Action]) -> None:
@@ -256,7 +252,8 @@ def test_other_elements(element: AnyElement, expected: list[Action]) -> None:
         (Delay("E", {}), Awaited.TIME),
         (End("E", {}), Awaited.START),
         (Section("E", {}), Awaited.NOTHING),
-        (Unsupported("E", {}, type="dialog"), Awaited.VERSION),
+        (Dialog("E", {}), Awaited.TEXT),
+        (MiniApp("E", {}), Awaited.APP),
     ],
 )
 def test_what_leads_on(element: AnyElement, expected: Awaited) -> None:

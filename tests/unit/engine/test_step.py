@@ -36,7 +36,6 @@ from app.engine.action import (
 )
 from app.engine.event import (
     ButtonPressed,
-    CommandReceived,
     ContentReceived,
     Event,
     Learner,
@@ -154,7 +153,6 @@ def vote(*option_ids: int, poll: PollRef | None = PollRef(12, 3, 800), is_bound:
 
 
 VOICE = ContentReceived(ANNA, AT, "voice")
-HELP = CommandReceived(ANNA, AT, "help", "")
 RESTART = Button(TEXTS.restart_button, "s:12:3")
 RESUME = Button(TEXTS.resume_button, "r:12:3")
 OFFER = SendText(TEXTS.offer_resume, buttons=(RESUME, RESTART))
@@ -529,11 +527,6 @@ def test_d31_text_elsewhere_gets_a_hint(chat: Chat, event: Event, hint: SendText
 def test_voice_does_not_answer_an_input() -> None:
     chat = chat_with(standing(NAME))
     assert step(COURSE, chat, VOICE, TEXTS) == Step(chat, (SendText(TEXTS.text_please),))
-
-
-@pytest.mark.parametrize("chat", [Chat(), chat_with(standing(NAME)), chat_with(standing(STOP))])
-def test_d11_unknown_commands_are_never_answers(chat: Chat) -> None:
-    assert step(COURSE, chat, HELP, TEXTS) == Step(chat, (SendText("Sorry, I do not know the command /help."),))
 
 
 # --- courses that change or are not ready ---------------------------------------------------------------------------
