@@ -52,7 +52,7 @@ from app.engine.event import (
     Trouble,
     VoiceTranscribed,
 )
-from app.engine.press import ChoicePress, needs_run_id, parse_press
+from app.engine.press import ChoicePress, LegacyPress, MenuPress, needs_run_id, parse_press
 from app.engine.state import Chat, Run, from_json, to_json
 from app.engine.step import step
 from app.runtime.phone import Phone
@@ -478,7 +478,9 @@ class _Finisher:
 
 def _is_of(data: str, run: Run) -> bool:
     press = parse_press(data)
-    return press is not None and (press.run_id, press.step) == (run.run_id, run.step)
+    if press is None or isinstance(press, MenuPress | LegacyPress):
+        return False
+    return (press.run_id, press.step) == (run.run_id, run.step)
 
 
 def _short(text: str) -> str:
