@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from app.config.fleet import Fleet
 
 SANDBOX_PORT = 8080
+LOCAL = "127.0.0.1"
 
 
 def run(
@@ -23,6 +24,15 @@ def run(
     port: Annotated[
         int, typer.Option(envvar="SANDBOX_PORT", help="Port of the sandbox's chat page.", min=0, max=65535)
     ] = SANDBOX_PORT,
+    pages_port: Annotated[
+        int | None,
+        typer.Option(
+            envvar="PAGES_PORT",
+            help="Port of the pages of mini apps; default: the one after that of the chat page, if it is free.",
+            min=1,
+            max=65535,
+        ),
+    ] = None,
     database_wait: Annotated[
         float, typer.Option(help="Seconds to wait for the database of DATABASE_URL.", min=0)
     ] = 60.0,
@@ -31,7 +41,7 @@ def run(
     """Run bots in this process until Ctrl+C.
 
     The database is an embedded PostgreSQL in .flotilla/ beside the config, unless DATABASE_URL is set; with
-    telegram: sandbox the chat page is served too.
+    telegram: sandbox the chat page is served too. Pages of mini apps are served on this machine.
     """
     from app.config.host import select_bots
     from app.config.load import load_fleet
@@ -44,17 +54,21 @@ def run(
     for warning in fleet.warnings:
         print(warning)
     with _alone(fleet), _database(fleet, database_wait) as database_url:
-        run_loop(_serve(fleet, bots or [], database_url, port, log_level))
+        run_loop(_serve(fleet, bots or [], database_url, port, pages_port, log_level))
     print("stopped")
 
 
-async def _serve(fleet: Fleet, names: list[str], database_url: str, port: int, log_level: str) -> None:
+async def _serve(
+    fleet: Fleet, names: list[str], database_url: str, port: int, pages_port: int | None, log_level: str
+) -> None:
     from app.config.host import host_settings
     from app.observe.logs import configure_logs
     from app.runtime.main import log_files, serve
 
     async with _sandbox(fleet, port) as telegram_url:
-        settings = host_settings(fleet, names, database_url=database_url, telegram_url=telegram_url)
+        has_pages = fleet.sandbox or any(fleet.app_url(bot) for bot in fleet.bots)
+        listen = _pages_address(pages_port, port) if has_pages else None
+        settings = host_settings(fleet, names, database_url=database_url, telegram_url=telegram_url, listen=listen)
         configure_logs("text", log_level, log_files(settings))
         for bot in settings.bots:
             print(f"bot       {bot.name}: courses in {fleet.scripts / bot.folder}", flush=True)
@@ -62,6 +76,25 @@ async def _serve(fleet: Fleet, names: list[str], database_url: str, port: int, l
             print(f"chat page {telegram_url}  <- open this and talk to the bots", flush=True)
         print("stop      Ctrl+C", flush=True)
         await serve(settings)
+
+
+def _pages_address(wanted: int | None, chat_page: int) -> tuple[str, int]:
+    """Return where pages are served: at the port asked for, else after the chat page if that is free, else anywhere.
+
+    A port that stays the same lets buttons of earlier runs work.
+    """
+    import socket
+
+    if wanted is not None:
+        return LOCAL, wanted
+    after = (chat_page + 1) % 65536 if chat_page else 0
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOCAL, after))
+        except OSError:
+            probe.bind((LOCAL, 0))
+        return LOCAL, probe.getsockname()[1]
 
 
 @contextlib.contextmanager
@@ -117,5 +150,5 @@ async def _sandbox(fleet: Fleet, port: int) -> AsyncIterator[str | None]:
     from app.cli.sandbox import running_sandbox
     from app.config.tokens import sandbox_token
 
-    async with running_sandbox("127.0.0.1", port, [sandbox_token(bot.name) for bot in fleet.bots]) as url:
+    async with running_sandbox(LOCAL, port, [sandbox_token(bot.name) for bot in fleet.bots]) as url:
         yield url

@@ -11,8 +11,10 @@ from typing import Any
 from app.config.settings import TELEGRAM_API_URL, BotSettings, HostSettings
 from app.errors import FlotillaError
 from app.observe.logs import get_log
+from app.runtime.apps import Apps
 from app.runtime.bot import DRAIN_SECONDS, Bot, Services, State
 from app.runtime.library import Library
+from app.runtime.web import WebServer
 from app.store.errors import StoreUnavailable
 from app.store.lock import BotLocks
 from app.store.store import Store
@@ -56,22 +58,33 @@ class Host:
     async def run(self, ready: Callable[[], None] | None = None) -> None:
         """Run all bots until ``stop``; ``ready`` is called once they are started.
 
-        Raises ``NoBotLeftError`` when every bot ended by itself, and the store's errors when the database cannot be
-        used at the start; later it is waited for.
+        Raises ``NoBotLeftError`` when every bot ended by itself, ``AddressInUseError`` when the pages cannot be served,
+        and the store's errors when the database cannot be used at the start; later it is waited for.
         """
         async with _services(self._settings) as services:
             self.bots = [Bot(bot, self._library(bot), services) for bot in self._settings.bots]
-            running = {asyncio.create_task(bot.run(self._delay(index))): bot for index, bot in enumerate(self.bots)}
-            helpers = [asyncio.create_task(work) for work in self._helpers(services)]
-            stop = asyncio.create_task(self._stop.wait())
-            if ready is not None:
-                ready()
-            try:
-                await _until_stopped(running, stop)
-            finally:
-                await self._end(list(running), [*helpers, stop])
+            async with self._web(services.store):
+                await self._run_bots(services, ready)
         if not self._stop.is_set():
             raise NoBotLeftError("no bot is left to run; see the errors above")
+
+    async def _run_bots(self, services: Services, ready: Callable[[], None] | None) -> None:
+        running = {asyncio.create_task(bot.run(self._delay(index))): bot for index, bot in enumerate(self.bots)}
+        helpers = [asyncio.create_task(work) for work in self._helpers(services)]
+        stop = asyncio.create_task(self._stop.wait())
+        if ready is not None:
+            ready()
+        try:
+            await _until_stopped(running, stop)
+        finally:
+            await self._end(list(running), [*helpers, stop])
+
+    def _web(self, store: Store) -> contextlib.AbstractAsyncContextManager[object]:
+        """Return the server of the bots' pages, if they have some."""
+        if self._settings.listen is None:
+            return contextlib.nullcontext()
+        apps = Apps(self.bots, store, self._settings.telegram_url)
+        return WebServer(self._settings.listen, apps.routes())
 
     @property
     def is_healthy(self) -> bool:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -17,8 +21,10 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from app.config.options import Options
 from app.sandbox.client import SandboxClient
 from app.sandbox.server import Sandbox
+from tests.stage import Stage
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -70,6 +76,22 @@ class Page:
 
     async def see(self, css: str, text: str = "") -> str:
         return await self.do(lambda driver: self._find(driver, css, text).text)
+
+    async def gone(self, css: str) -> None:
+        """Wait until there is nothing of this to see."""
+
+        def is_gone(driver: webdriver.Chrome) -> None:
+            assert not any(one.is_displayed() for one in driver.find_elements(By.CSS_SELECTOR, css))
+
+        await self.do(is_gone)
+
+    async def enter(self, css: str) -> None:
+        """Look into a frame from now on."""
+        await self.do(lambda driver: driver.switch_to.frame(self._find(driver, css)))
+
+    async def leave(self) -> None:
+        """Look at the whole page again."""
+        await self.do(lambda driver: driver.switch_to.default_content())
 
     def _find(self, driver: webdriver.Chrome, css: str, text: str = "") -> WebElement:
         shown = [one for one in driver.find_elements(By.CSS_SELECTOR, css) if one.is_displayed() and text in one.text]
@@ -200,6 +222,94 @@ async def test_a_new_learner_speaks_russian_and_opens_a_link(page: Page, bot: Bo
     async with SandboxClient(sandbox.url) as client:
         chat = await client.learner("second_bot", start["chat"]["id"]).wait_for(lambda chat: bool(chat.messages))
     assert chat.messages[0].text == "/start other"
+
+
+COURSE = """
+Pick:
+  type: miniapp
+  text: Look at this
+  button: Open
+  question: {type: multiple_choice, text: "Which is red?", options: [{text: Sky}, {text: Rose}]}
+  answer: {actual: Rose, correct_feedback: "Yes, red"}
+Fill:
+  type: miniapp
+  text: And this
+  button: Fill in
+  question:
+    type: typein
+    text: |
+      <form><p style="color: teal">I {q1} here, you <b>{q2}</b> there.</p></form>
+      <b id="trap" onclick="document.body.remove()">A trap</b><script>document.body.remove()</script>
+  answer: {actual: "q1: am, q2: are", incorrect_feedback: "Not quite"}
+Bye: {type: end, text: Bye}
+"""
+
+
+@pytest.fixture
+async def school(sandbox: Sandbox, database_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
+    """A stage with a running bot that asks in mini apps."""
+    async with SandboxClient(sandbox.url) as client:
+        stage = Stage(sandbox.url, client, database_url, tmp_path)
+        stage.course(COURSE)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            stage.listen = ("127.0.0.1", probe.getsockname()[1])
+        url = f"http://127.0.0.1:{stage.listen[1]}/app/school/"
+        settings = stage.bot("school", options=Options(app_url=url))
+        stage.start(replace(settings, language=None))
+        yield stage
+        await stage.close()
+
+
+async def test_a_learner_answers_in_mini_apps(page: Page, school: Stage, chromium: webdriver.Chrome) -> None:
+    await page.click(".bot", "School")
+    await page.click("#start")
+    await page.click(".key", "Open")
+    await page.enter("#app iframe")
+    await page.see("#title", "Which is red?")
+    await page.click("#options button", "Rose")
+    await page.see("#result.right", "Yes, red")
+    await page.leave()
+    await page.gone("#app")
+    await page.see(".bubble", "Yes, red")
+
+    await page.click(".key", "Fill in")
+    await page.enter("#app iframe")
+    await page.click("#trap")
+    assert await page.see("#content p") == "I here, you there."
+    await page.do(lambda driver: driver.find_element(By.NAME, "q1").send_keys("am" + Keys.TAB))
+    await page.do(lambda driver: driver.switch_to.active_element.send_keys("is" + Keys.ENTER))
+    await page.see("#result.wrong", "Not quite")
+    await page.click("#back", "Back to the chat")
+    await page.leave()
+    await page.gone("#app")
+    await page.see(".bubble", "Bye")
+    blocked: list[Any] = chromium.get_log("browser")  # type: ignore[no-untyped-call]
+    assert ["Content Security Policy" in entry["message"] for entry in blocked] == [True]
+
+
+async def test_a_mini_app_speaks_russian_and_says_why_it_is_closed(page: Page, school: Stage) -> None:
+    olga = school.learner("school", 77, first_name="Olga", language_code="ru")
+    await olga.send("/start")
+    app = await olga.open_app(await olga.wait_message())
+    metrics = {"width": 360, "height": 640, "deviceScaleFactor": 1, "mobile": True}
+    await asyncio.to_thread(page.driver.execute_cdp_cmd, "Emulation.setDeviceMetricsOverride", metrics)
+    await asyncio.to_thread(page.driver.get, app.url)
+    await page.see("#title", "Which is red?")
+    assert await page.do(lambda driver: driver.execute_script("return document.documentElement.lang")) == "ru"
+    assert await page.do(lambda driver: driver.execute_script("return document.body.scrollWidth")) <= 360
+    async with aiohttp.ClientSession() as session:
+        parts = urlsplit(app.url)
+        body = {"conversation_id": parts.path.rpartition("/")[2], "answer": "Sky", "init_data": app.init_data}
+        url = f"http://{parts.netloc}/api/submit_response"
+        async with session.post(url, json=body) as response:
+            assert response.status == 200
+    await page.click("#options button", "Rose")
+    await page.see("#result.wrong", "уже закрыт")
+    await page.see("#back", "Вернуться в чат")
+    await asyncio.to_thread(page.driver.execute_cdp_cmd, "Emulation.clearDeviceMetricsOverride", {})
+    problems: list[Any] = page.driver.get_log("browser")  # type: ignore[no-untyped-call]
+    assert ["409" in entry["message"] for entry in problems] == [True]
 
 
 async def test_a_narrow_screen_shows_one_thing_at_a_time(page: Page, chromium: webdriver.Chrome) -> None:

@@ -1,0 +1,92 @@
+"""The web server of a host: one address for all that its bots serve."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from app.errors import FlotillaError
+from app.observe.logs import get_log
+
+BODY_LIMIT = 64 * 1024
+"""Bytes of a request."""
+
+STOP_SECONDS = 2.0
+"""How long requests under way may take when the server stops."""
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'",
+}
+"""Headers of every answer that does not set them itself."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = get_log(__name__)
+
+
+class AddressInUseError(FlotillaError):
+    """The server cannot listen where it should."""
+
+
+class WebServer:
+    """Serves routes at ``listen`` (address, port; 0 takes any free port); use it as an asynchronous context manager.
+
+    There is no access log, because addresses may hold what is nobody's business. Errors are answered as JSON.
+    """
+
+    def __init__(self, listen: tuple[str, int], routes: Iterable[web.AbstractRouteDef]) -> None:
+        self._listen = listen
+        app = web.Application(client_max_size=BODY_LIMIT, middlewares=[_guarded])
+        app.add_routes(routes)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
+
+    @property
+    def port(self) -> int:
+        """Where the server listens, once it does."""
+        return int(self._runner.addresses[0][1])
+
+    async def __aenter__(self) -> Self:
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, *self._listen).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            reason = os.strerror(error.errno).lower() if error.errno else str(error)
+            address, port = self._listen
+            raise AddressInUseError(
+                f"port {port} of {address} cannot be used for web pages ({reason}); stop the program that uses it"
+            ) from error
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._runner.cleanup()
+
+
+@web.middleware
+async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer errors as JSON, and every request with the headers that protect a browser."""
+    try:
+        response = await handler(request)
+    except web.HTTPException as error:
+        response = refusal(error.status, error.reason.lower(), {"Allow": error.headers.get("Allow", "")})
+    except Exception:
+        log.exception("request failed", path=request.path)
+        response = refusal(500, "something went wrong here; try again")
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def refusal(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
+    """Return the answer to a request that is refused."""
+    kept = {name: value for name, value in (headers or {}).items() if value}
+    return web.json_response({"ok": False, "error": text}, status=status, headers=kept)
