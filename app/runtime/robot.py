@@ -7,7 +7,8 @@ at random it does only what helps, and must then come to the end of the course. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -53,6 +54,7 @@ from app.engine.event import (
     VoiceTranscribed,
 )
 from app.engine.press import ChoicePress, LegacyPress, MenuPress, needs_run_id, parse_press
+from app.engine.scene import Step
 from app.engine.state import Chat, Run, from_json, to_json
 from app.engine.step import step
 from app.runtime.phone import Phone
@@ -73,7 +75,7 @@ _TEXTS = (
     "да", "yes", "3", "1, 2, 3", "?", "_*[`<b>", "👍🏽" * 30, "слово " * 1000, "а" * 4096, " ", "{STOP}", "q1: Paris",
 )  # fmt: skip
 _REPLIES = (
-    "Good.", "**Bold** and _this", "# Title\n\n- one\n- two\n\n`code", "<b>tag & more", "", "long " * 2000,
+    "Good.", "**Bold** and _this", "# Title\n\n- one\n- two\n\n`code", "<b>tag & more", "", "long " * 900,
     "```py\nx = 1\n", "[link](https://example.org", "#конецдиалога",
 )  # fmt: skip
 _KINDS = ("voice", "photo", "sticker", "document", "video_note")
@@ -107,6 +109,10 @@ class Walked:
     failure: Failure | None = None
 
 
+Engine = Callable[[Courses, Chat, Event, Texts, Options], Step]
+"""What the robot plays against: ``app.engine.step.step``, or one with a defect, to see that it is found."""
+
+
 class _FailedError(Exception):
     """The walk cannot go on."""
 
@@ -114,14 +120,16 @@ class _FailedError(Exception):
 class Robot:
     """Walks the courses of one bot."""
 
-    def __init__(self, courses: Courses, texts: Texts, options: Options = DEFAULT_OPTIONS) -> None:
-        self._courses, self._texts, self._options = courses, texts, options
+    def __init__(
+        self, courses: Courses, texts: Texts, options: Options = DEFAULT_OPTIONS, engine: Engine = step
+    ) -> None:
+        self._courses, self._texts, self._options, self._engine = courses, texts, options, engine
         self._graphs = {course_id: graph_of(course) for course_id, course in courses.courses.items()}
 
     def walk(self, course_id: str, seed: int) -> Walked:
         """Walk a course once; the same courses, course and seed always give the same walk."""
         random = Random(f"{seed}/{course_id}")  # noqa: S311 - repeatable by its seed, and no secret
-        chat = _Chat(self._courses, self._texts, self._options, random)
+        chat = _Chat(self._courses, self._texts, self._options, self._engine, random)
         try:
             _Wanderer(chat, course_id).wander()
             _Finisher(chat, self._graphs).finish()
@@ -138,6 +146,7 @@ class _Chat:
     courses: Courses
     texts: Texts
     options: Options
+    engine: Engine
     random: Random
     chat: Chat = field(default_factory=Chat)
     phone: Phone = field(default_factory=Phone)
@@ -185,10 +194,10 @@ class _Chat:
     def happen(self, event: Event, words: str) -> None:
         """Let something happen; raise ``_FailedError`` if it must not end like this."""
         self.steps.append(words)
-        if isinstance(event, ButtonPressed) and needs_run_id(event):
+        if isinstance(event, ButtonPressed | CommandReceived | StartRequested) and needs_run_id(event):
             event = replace(event, run_id=self.fresh_run_id())
         try:
-            stepped = step(self.courses, self.chat, event, self.texts, self.options)
+            stepped = self.engine(self.courses, self.chat, event, self.texts, self.options)
         except Exception as error:
             raise _FailedError(f"the engine fails with {type(error).__name__}: {error}") from error
         self.chat = stepped.chat
@@ -260,12 +269,12 @@ class _Chat:
 
     def start(self, payload: str, *, is_participant: bool = True) -> None:
         """Send /start with a payload."""
-        event = StartRequested(LEARNER, self.now, payload, self.fresh_run_id(), is_participant)
+        event = StartRequested(LEARNER, self.now, payload, is_participant=is_participant)
         self.happen(event, f"/start {payload}".strip())
 
     def command(self, name: str) -> None:
         """Send a command."""
-        self.happen(CommandReceived(LEARNER, self.now, name, "", self.fresh_run_id()), f"/{name}")
+        self.happen(CommandReceived(LEARNER, self.now, name, ""), f"/{name}")
 
     def write(self, text: str) -> None:
         """Send a text."""
@@ -277,7 +286,7 @@ class _Chat:
 
     def press(self, message_id: int, data: str, words: str) -> None:
         """Press a button."""
-        self.happen(ButtonPressed(LEARNER, self.now, "press", data, message_id, 0, True), words)
+        self.happen(ButtonPressed(LEARNER, self.now, "press", data, message_id, is_participant=True), words)
 
     def vote(self, message_id: int, poll: SendPoll, option_ids: tuple[int, ...]) -> None:
         """Vote in a poll, with any option ids."""
@@ -329,7 +338,7 @@ class _Wanderer:
         course = self.chat.courses.courses[self.course_id]
         for _ in range(self.random.randrange(2 * len(course.elements) + 10)):
             self._anything() if self.random.random() < _NOISE else self._expected()
-        if from_json(to_json(self.chat.chat)) != self.chat.chat:
+        if from_json(json.loads(json.dumps(to_json(self.chat.chat)))) != self.chat.chat:
             raise _FailedError("the chat is another one after it was stored")
         if self.chat.chat.run is None:
             self.chat.start(self.payload)
@@ -374,8 +383,12 @@ class _Wanderer:
     def _anything(self) -> None:
         self.random.choice(
             (self._press_old, self._press_old, self._vote_old, self._write, self._write, self._send, self._command,
-             self._late_result, self._start)
+             self._late_result, self._start, self._press_legacy)
         )()  # fmt: skip
+
+    def _press_legacy(self) -> None:
+        data = self.random.choice(["got_it", "wait_1d", "goto_", f"goto_{self.chat.element_id}", "nonsense"])
+        self.chat.press(1, data, f"press a button of the old program, {data!r}")
 
     def _press_old(self) -> None:
         if self.chat.seen_buttons:
