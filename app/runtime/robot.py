@@ -75,9 +75,13 @@ _TEXTS = (
     "да", "yes", "3", "1, 2, 3", "?", "_*[`<b>", "👍🏽" * 30, "слово " * 1000, "а" * 4096, " ", "{STOP}", "q1: Paris",
 )  # fmt: skip
 _REPLIES = (
-    "Good.", "**Bold** and _this", "# Title\n\n- one\n- two\n\n`code", "<b>tag & more", "", "long " * 900,
+    "Good.", "**Bold** and _this", "# Title\n\n- one\n- two\n\n`code", "<b>tag & more", "",
     "```py\nx = 1\n", "[link](https://example.org", "#конецдиалога",
 )  # fmt: skip
+_LONG_REPLY = "**long** " * 600
+_LONG = 0.02
+"""How often the model writes more than a message takes, which costs more time than all the rest."""
+
 _KINDS = ("voice", "photo", "sticker", "document", "video_note")
 
 
@@ -317,7 +321,8 @@ class _Chat:
             self.happen(ReplyFailed(LEARNER, now, run_id, step, trouble), f"no reply: {trouble.name.lower()}")
         else:
             marker = random.choice(["", "", *self.options.stop_markers])
-            text = reply if reply is not None else random.choice(_REPLIES) + marker
+            said = _LONG_REPLY if random.random() < _LONG else random.choice(_REPLIES)
+            text = reply if reply is not None else said + marker
             self.happen(ReplyReceived(LEARNER, now, run_id, step, text), f"the model replies {_short(text)}")
 
     def answer_app(self, run_id: int, step: int, answer: str) -> None:
