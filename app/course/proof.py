@@ -6,6 +6,7 @@ is for authors who ask: what takes effect in another way than they may expect.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -18,7 +19,7 @@ from app.course.element import AnyElement, Audio, Dialog, MiniApp, ParseMode, Se
 from app.course.fields import MAX_RATE
 from app.course.graph import check_graph
 from app.course.markup import MarkupError, parse, split, utf16_length
-from app.course.report import Place, Report, quote
+from app.course.report import Place, Report, nearest, quote
 from app.errors import Problem
 
 CAPTION_LIMIT = 1024
@@ -33,8 +34,12 @@ LONG_BUTTON = 64
 LONG_PROMPT = 20_000
 """A prompt is sent with every message of the learner, and paid for."""
 
+NEAR = 25
+"""Characters shown of what Telegram stumbles over."""
+
 _KEYS = ("text", "feedback_correct", "feedback_partial", "feedback_incorrect", "no_mistakes")
 _APP_KEYS = ("correct_feedback", "incorrect_feedback")
+_PLACEHOLDERS = ("score", "maxscore")
 _VOICE_KEYS = ("tts_voice", "tts_model", "tts_speed")
 
 
@@ -47,7 +52,17 @@ def check_markup(element: AnyElement, node: Table, report: Report) -> None:
             parse(text.text, element.parse_mode)
         except MarkupError as error:
             remedy = f"it is sent as plain text; {_REMEDIES[element.parse_mode]}"
-            report.warning(text.place, f"{element.id}/{where}", f"Telegram {error}", remedy)
+            report.warning(text.place, f"{element.id}/{where}", f"Telegram {error}{_near(error, text.text)}", remedy)
+
+
+def _near(error: MarkupError, text: str) -> str:
+    """Return the beginning of what Telegram stumbles over: nobody counts bytes."""
+    found = re.search(r"byte offset (\d+)", str(error))
+    if found is None:
+        return ""
+    rest = text.encode(errors="replace")[int(found[1]) :].decode(errors="ignore")
+    line = rest.partition("\n")[0]
+    return f", near {quote(line if len(line) <= NEAR else line[: NEAR - 3] + '...')}"
 
 
 _REMEDIES = {
@@ -98,6 +113,7 @@ def advise(
             advice.on_dialog(element, stop_markers)
         case Test():
             advice.on_verdicts()
+            advice.on_placeholders(element)
         case MiniApp():
             advice.on_app(element)
         case _:
@@ -184,6 +200,13 @@ class _Advice:
         for rate in sorted(rate for rate in seen if rate >= MAX_RATE)[1:]:
             key, problem = seen[rate], f"is never shown: there are no more than {MAX_RATE} % mistakes"
             self._warn(f"score/{key}", table.items[key], problem, "use 0 to 100")
+
+    def on_placeholders(self, element: Test) -> None:
+        """Say which placeholders of a test stand for nothing."""
+        for name in dict.fromkeys(re.findall(r"\{(\w+)\}", element.text)):
+            if name not in _PLACEHOLDERS:
+                remedy = nearest(name, _PLACEHOLDERS, "known: {score}, {maxscore}")
+                self._warn("text", self.node.items["text"], f"'{{{name}}}' is shown as it is", remedy)
 
     def _warn(self, where: str, node: Node, text: str, remedy: str = "") -> None:
         self.report.warning(node.place, f"{self.element.id}/{where}", text, remedy)

@@ -249,7 +249,7 @@ TEST_PROBLEMS = [
     (
         "{type: test, text: hi, prefix: q, score: {100: 'a*b'}}",
         "warning: x/score/100: Telegram can't parse entities: Can't find end of the entity "
-        r"starting at byte offset 1; it is sent as plain text; write \_ or \* for a sign that is no markup",
+        r"starting at byte offset 1, near '*b'; it is sent as plain text; write \_ or \* for a sign that is no markup",
     ),
     (
         "{type: test, prefix: q, score: {100: a}}",
@@ -334,12 +334,12 @@ PROBLEMS = [
     (
         "{type: message, text: 5_000 *stars}",
         "warning: {}:2:25: x/text: Telegram can't parse entities: Can't find end of the entity starting at byte "
-        r"offset 1; it is sent as plain text; write \_ or \* for a sign that is no markup",
+        r"offset 1, near '_000 *stars'; it is sent as plain text; write \_ or \* for a sign that is no markup",
     ),
     (
         "{type: message, text: a < b, parse_mode: HTML}",
-        'warning: {}:2:25: x/text: Telegram can\'t parse entities: Unsupported start tag "" at byte offset 2; it is '
-        "sent as plain text; close every tag, and write &lt; for < and &amp; for &",
+        'warning: {}:2:25: x/text: Telegram can\'t parse entities: Unsupported start tag "" at byte offset 2, '
+        "near '< b'; it is sent as plain text; close every tag, and write &lt; for < and &amp; for &",
     ),
     ("{type: audio}", "error: {}:1:1: x: 'media' is missing or empty; add the links of the audio files"),
     (

@@ -153,7 +153,7 @@ def test_message_options_with_continue_goto_and_wait() -> None:
 def test_a_bare_url_with_an_odd_underscore() -> None:
     _, warnings = load("a: {type: message, text: 'https://example.org/a_b'}")
     assert warnings == [
-        "1 a/text: Telegram can't parse entities: Can't find end of the entity starting at byte offset 21"
+        "1 a/text: Telegram can't parse entities: Can't find end of the entity starting at byte offset 21, near '_b'"
     ]
 
 

@@ -81,7 +81,7 @@ def test_the_feedback_of_a_mini_app_is_long() -> None:
 def test_broken_markup_of_dialogs_and_mini_apps(body: str, where: str) -> None:
     _, problems = load_course(f"a: {{{body}}}", "a.yml")
     assert [f"{problem.where}: {problem.text}" for problem in problems] == [
-        f"a/{where}: Telegram can't parse entities: Can't find end of the entity starting at byte offset 0"
+        f"a/{where}: Telegram can't parse entities: Can't find end of the entity starting at byte offset 0, near '*hi'"
     ]
 
 
@@ -169,6 +169,27 @@ def test_a_voice_without_voice_response() -> None:
 def test_thresholds(score: str, problems: list[str]) -> None:
     text = f"a: {{type: test, text: hi, prefix: q, score: {score}}}\nq: {{type: input, text: hi, correct_answer: a}}\n"
     assert [found.split(" ", 2)[2] for found in check(text)] == problems
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("{score} of {maxscore}", []),
+        ("{}{ score}", []),
+        ("{scor} {scor}", ["a/text: '{scor}' is shown as it is"]),
+    ],
+)
+def test_placeholders_of_a_test(text: str, found: list[str]) -> None:
+    scored = "q: {type: input, text: hi, correct_answer: a}\n"
+    course = f"a: {{type: test, text: '{text}', prefix: q, score: {{100: b}}}}\n{scored}"
+    assert [problem.split(" ", 2)[2] for problem in check(course)] == found
+
+
+def test_what_telegram_stumbles_over_is_shown() -> None:
+    """The offset is in bytes, which nobody counts."""
+    text = "a: {type: message, text: 'Привет! Это *очень длинное слово без второго знака'}\n"
+    (problem,) = load_course(text, "a.yml")[1]
+    assert problem.text.endswith("starting at byte offset 21, near '*очень длинное слово б...'")
 
 
 def test_mini_apps() -> None:
