@@ -28,8 +28,8 @@ log = get_log(__name__)
 def shown(text: str, markers: Iterable[str]) -> str:
     """Return what a learner may see of a reply so far: no stop markers, nor what may become one at the end."""
     markers = [marker for marker in markers if marker]
-    for marker in markers:
-        text = text.replace(marker, "")
+    while found := next((marker for marker in markers if marker in text), None):
+        text = text.replace(found, "")
     begun = max((_begun(text, marker) for marker in markers), default=0)
     return text[: len(text) - begun].strip()
 
