@@ -1,31 +1,39 @@
 """What holds for every course and whatever a learner does."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from app.config.options import DEFAULT_OPTIONS, Options
 from app.course.course import Course, Courses, Entry
-from app.course.element import AnyElement, Delay, Jump, Message, MultiChoice, Question, Quiz, Revision
+from app.course.element import AnyElement, Delay, Jump, Message, MiniApp, MultiChoice, Question, Quiz, Revision
 from app.course.element import Test as Result
 from app.course.grammar import element_of
 from app.engine.action import (
     Action,
     AnswerPress,
+    CancelJobs,
     CancelTimers,
     EndRun,
+    JobKind,
     RecordRow,
     ReopenRun,
     SendPoll,
+    SendSpeech,
     SendText,
+    StartJob,
     StartRun,
     StartTimer,
 )
+from app.engine.app import STEPS
 from app.engine.event import (
+    AppAnswered,
     ButtonPressed,
     CommandReceived,
     ContentReceived,
@@ -33,11 +41,15 @@ from app.engine.event import (
     Learner,
     PollAnswered,
     PollRef,
+    ReplyFailed,
+    ReplyReceived,
     StartRequested,
     TextReceived,
     TimeReached,
+    Trouble,
+    VoiceTranscribed,
 )
-from app.engine.press import ChoicePress, needs_run_id, parse_press
+from app.engine.press import ChoicePress, ExitPress, RetryPress, menu_press, needs_run_id, parse_press
 from app.engine.screen import Awaited, awaited
 from app.engine.state import Chat, from_json, to_json
 from app.engine.step import Step, step
@@ -90,6 +102,21 @@ def bodies(targets: list[str]) -> st.SearchStrategy[dict[str, Any]]:
         "test": {"prefix": PREFIXES, "score": st.just({"20": "a", "100": "b"}), "optional": {"button": WORDS}},
         "revision": {"prefix": PREFIXES, "no_mistakes": WORDS, "optional": {"button": WORDS}},
     }
+    kinds["dialog"] = {
+        "prompt": st.sampled_from(["Talk", "Talk. {STOP}"]),
+        "optional": {
+            "auto_start": st.booleans(),
+            "button": WORDS,
+            "max_messages": st.integers(1, 3),
+            "voice_response": st.booleans(),
+            "parse_mode": st.sampled_from(["HTML", "HTML!"]),
+        },
+    }
+    kinds["miniapp"] = {
+        "button": WORDS,
+        "question": st.just({"type": "typein", "text": "{q1}"}),
+        "optional": {"app_url": st.just("https://example.org/app"), "answer": st.just({"actual": "q1: да"})},
+    }
     if targets:
         kinds["delay"] = {"wait": st.just("1d"), "goto": st.sampled_from(targets)}
     return st.one_of(
@@ -106,7 +133,7 @@ def course_of(elements: dict[str, dict[str, Any]]) -> Course:
     return Course({element_id: element for element_id, element in read.items() if element is not None})
 
 
-OTHER_BODIES = st.sampled_from([{"type": "end"}, {"type": "end", "text": "Bye"}, {"type": "dialog", "text": "?"}])
+OTHER_BODIES = st.sampled_from([{"type": "end"}, {"type": "end", "text": "Bye"}])
 
 
 @st.composite
@@ -141,6 +168,15 @@ def listed(courses: dict[str, Course]) -> Courses:
 
 # --- what a learner does ---------------------------------------------------------------------------------------------
 
+OPTIONS = st.sampled_from(
+    [
+        DEFAULT_OPTIONS,
+        Options(has_keywords=True, admins=frozenset({7}), app_url="https://example.org/app/"),
+        Options(commands=frozenset(), stop_markers=("{STOP}", "да"), exit_after=1, max_messages=2),
+    ]
+)
+COMMANDS = st.sampled_from(["menu", "restart", "next", "back", "help", "go", "dance"])
+REPLIES = st.sampled_from(["**да**", "{STOP}", "Bye {STOP}", "", "a_b*", "<b>", "x" * 5000])
 OPTION_IDS = st.sampled_from([(0,), (1,), (0, 1), (3,), (1, 9), ()])
 
 
@@ -155,6 +191,8 @@ def expected_event(element: AnyElement, run_id: int, step: int, pick: int) -> Ev
             )
         case Delay():
             return TimeReached(ANNA, AT, run_id, element.goto)
+        case MiniApp():
+            return AppAnswered(ANNA, AT, run_id, step, "q1: да")
         case _:
             return TextReceived(ANNA, AT, "да")
 
@@ -165,9 +203,12 @@ def expected_event(element: AnyElement, run_id: int, step: int, pick: int) -> Ev
 class Learning(RuleBasedStateMachine):
     """One chat: its state, the run table it implies, and all buttons and polls that were ever sent to it."""
 
-    @initialize(courses=both_courses())
-    def begin(self, courses: Courses) -> None:
-        self.courses, self.chat = courses, Chat()
+    @initialize(courses=both_courses(), options=OPTIONS)
+    def begin(self, courses: Courses, options: Options) -> None:
+        self.courses, self.options, self.chat = courses, options, Chat()
+        self.jobs: list[StartJob] = []
+        self.past_jobs: list[StartJob] = []
+        self.apps: list[tuple[int, int]] = []
         self.runs: set[int] = set()
         self.open_runs: set[int] = set()
         self.timers: dict[int, str | None] = {}
@@ -186,16 +227,50 @@ class Learning(RuleBasedStateMachine):
     def writes(self, word: str) -> None:
         self.happens(TextReceived(ANNA, AT, word))
 
-    @rule(event=st.sampled_from([ContentReceived(ANNA, AT, "voice"), CommandReceived(ANNA, AT, "help", "")]))
+    @rule(word=st.sampled_from(["Назад", "next", "back or next", "start"]))
+    def writes_a_keyword(self, word: str) -> None:
+        self.happens(TextReceived(ANNA, AT, word))
+
+    @rule(event=st.sampled_from([ContentReceived(ANNA, AT, "voice", "file"), ContentReceived(ANNA, AT, "photo")]))
     def sends_something_else(self, event: Event) -> None:
         self.happens(event)
+
+    @rule(name=COMMANDS, arguments=st.sampled_from(["", "spring", "default E_1", "autumn E_1"]))
+    def commands(self, name: str, arguments: str) -> None:
+        event = CommandReceived(ANNA, AT, name, arguments)
+        self.happens(CommandReceived(ANNA, AT, name, arguments, self.fresh_run_id()) if needs_run_id(event) else event)
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data(), words=REPLIES, trouble=st.none() | st.sampled_from(Trouble))
+    def a_job_is_done(self, data: st.DataObject, words: str, trouble: Trouble | None) -> None:
+        job = data.draw(st.sampled_from(self.jobs))
+        self.jobs.remove(job)
+        self.past_jobs.append(job)
+        self.happens(result_of_job(job, words, trouble))
+
+    @precondition(lambda self: self.apps)
+    @rule(data=st.data(), answer=WORDS)
+    def answers_an_app(self, data: st.DataObject, answer: str) -> None:
+        self.happens(AppAnswered(ANNA, AT, *data.draw(st.sampled_from(self.apps)), answer))
+
+    @precondition(lambda self: self.chat.run is not None)
+    @rule(data=st.sampled_from(["got_it", "goto_E_1", "wait_1d", "wait_x"]), option_ids=OPTION_IDS)
+    def was_adopted_here(self, data: str, option_ids: tuple[int, ...]) -> None:
+        run = self.chat.run
+        self.chat = replace(self.chat, runs={**self.chat.runs, run.course_id: replace(run, is_adopted=True)})
+        self.happens(ButtonPressed(ANNA, AT, "cb", data, 1))
+        self.happens(PollAnswered(ANNA, AT, "poll", option_ids, is_bound=True))
 
     @precondition(lambda self: self.buttons)
     @rule(data=st.data())
     def presses_a_button(self, data: st.DataObject) -> None:
         self.presses(data.draw(st.sampled_from(self.buttons[-4:]) | st.sampled_from(self.buttons)))
 
-    @rule(data=st.sampled_from(["got_it", "c:1:1:0", "r:1:1", "s:1:1", "c:1:1:99", ""]))
+    @rule(
+        data=st.sampled_from(
+            ["got_it", "c:1:1:0", "r:1:1", "s:1:1", "c:1:1:99", "e:1:1", "t:1:1", menu_press("spring").data, ""]
+        )
+    )
     def presses(self, data: str) -> None:
         event = ButtonPressed(ANNA, AT, "cb", data, 1)
         if needs_run_id(event):
@@ -233,12 +308,33 @@ class Learning(RuleBasedStateMachine):
         for poll in self.polls:
             if (poll.run_id, poll.step) != self.on_screen():
                 event = PollAnswered(ANNA, AT, "poll", (0,), PollRef(poll.run_id, poll.step, 1), is_bound=True)
-                assert step(self.courses, self.chat, event, TEXTS) == Step(self.chat)
+                assert self.step(event) == Step(self.chat)
         for data in self.buttons:
             press = parse_press(data)
-            if isinstance(press, ChoicePress) and (press.run_id, press.step) != self.on_screen():
-                event = ButtonPressed(ANNA, AT, "cb", data, 1)
-                assert step(self.courses, self.chat, event, TEXTS) == Step(self.chat, STALE)
+            if not isinstance(press, ChoicePress | ExitPress | RetryPress):
+                continue
+            if (press.run_id, press.step) != self.on_screen():
+                assert self.step(ButtonPressed(ANNA, AT, "cb", data, 1)) == Step(self.chat, STALE)
+
+    @invariant()
+    def late_results_change_nothing(self) -> None:
+        for job in self.past_jobs:
+            if (job.run_id, job.step) != self.on_screen():
+                assert self.step(result_of_job(job, "да", None)) == Step(self.chat)
+        for run_id, number in self.apps:
+            if (run_id, number) != self.on_screen():
+                assert self.step(AppAnswered(ANNA, AT, run_id, number, "да")) == Step(self.chat)
+
+    @invariant()
+    def the_model_works_exactly_where_the_chat_waits_for_it(self) -> None:
+        working = [(job.run_id, job.step) for job in self.jobs if job.kind is JobKind.REPLY]
+        assert working == [
+            (run.run_id, run.step) for run in self.chat.runs.values() if run.talk is not None and run.talk.is_busy
+        ]
+        assert set(working) <= {self.on_screen()}
+
+    def step(self, event: Event) -> Step:
+        return step(self.courses, self.chat, event, TEXTS, self.options)
 
     def on_screen(self) -> tuple[int, int] | None:
         run = self.chat.run
@@ -249,7 +345,7 @@ class Learning(RuleBasedStateMachine):
 
     def happens(self, event: Event) -> None:
         before = self.chat
-        after = step(self.courses, before, event, TEXTS)
+        after = self.step(event)
         self.chat = from_json(json.loads(json.dumps(to_json(after.chat))))
         assert self.chat == after.chat
         assert_presses_are_answered(event, after.actions)
@@ -275,6 +371,11 @@ class Learning(RuleBasedStateMachine):
                     self.timers[action.run_id] = action.element_id
                 case CancelTimers():
                     del self.timers[action.run_id]
+                case StartJob():
+                    self.jobs.append(action)
+                case CancelJobs():
+                    self.past_jobs += [job for job in self.jobs if job.run_id == action.run_id]
+                    self.jobs = [job for job in self.jobs if job.run_id != action.run_id]
                 case _:
                     pass
         assert set(self.timers) == {run.run_id for run in after.chat.runs.values() if run.is_waiting}
@@ -283,15 +384,30 @@ class Learning(RuleBasedStateMachine):
     def see(self, actions: tuple[Action, ...]) -> None:
         self.polls += [action for action in actions if isinstance(action, SendPoll)]
         for action in actions:
-            if isinstance(action, SendText):
-                self.buttons += [button.data for button in action.buttons]
+            if isinstance(action, SendText | SendSpeech):
+                self.buttons += [button.data for button in action.buttons if button.app_url is None]
+                links = [button.app_url for button in action.buttons if button.app_url is not None]
+                self.apps += [divmod(int(link.rpartition("/")[2]), STEPS) for link in links]
         assert max((len(data) for data in self.buttons), default=0) <= 64
 
 
 def assert_presses_are_answered(event: Event, actions: tuple[Action, ...]) -> None:
     answers = [action for action in actions if isinstance(action, AnswerPress)]
     assert len(answers) == isinstance(event, ButtonPressed)
-    assert actions or isinstance(event, PollAnswered | TimeReached)
+    assert actions or isinstance(event, MAY_COME_TOO_LATE)
+
+
+MAY_COME_TOO_LATE = PollAnswered | TimeReached | ReplyReceived | ReplyFailed | VoiceTranscribed | AppAnswered
+
+
+def result_of_job(job: StartJob, words: str, trouble: Trouble | None) -> Event:
+    match job.kind:
+        case JobKind.TRANSCRIPTION:
+            return VoiceTranscribed(ANNA, AT, job.run_id, job.step, words or None)
+        case JobKind.REPLY if trouble is not None:
+            return ReplyFailed(ANNA, AT, job.run_id, job.step, trouble)
+        case _:
+            return ReplyReceived(ANNA, AT, job.run_id, job.step, words)
 
 
 def assert_steps_increase(before: Chat, after: Step) -> None:
@@ -313,8 +429,9 @@ TestLearning.settings = settings(max_examples=60, stateful_step_count=40, deadli
 @given(straight_courses(), st.lists(st.integers(0, 11), min_size=len(IDS), max_size=len(IDS)))
 def test_a_learner_who_does_what_is_asked_finishes(course: Course, picks: list[int]) -> None:
     courses = listed({"default": course})
-    chat = step(courses, Chat(), StartRequested(ANNA, AT, "", 1), TEXTS).chat
-    for pick in chain(picks, repeat(0)):
+    options = Options(app_url="https://example.org/app/")
+    chat = step(courses, Chat(), StartRequested(ANNA, AT, "", 1), TEXTS, options).chat
+    for pick in islice(chain(picks, repeat(0)), 20 * len(IDS)):
         run = chat.run
         assert run is not None
         if run.is_ended:
@@ -325,6 +442,8 @@ def test_a_learner_who_does_what_is_asked_finishes(course: Course, picks: list[i
         if run.is_waiting and not isinstance(element, Delay):
             following = course.after(element.id)
             event = TimeReached(ANNA, AT, run.run_id, following.id if following else None)
-        chat = step(courses, chat, event, TEXTS).chat
+        if run.talk is not None and run.talk.is_busy:
+            event = ReplyReceived(ANNA, AT, run.run_id, run.step, "Bye {STOP}")
+        chat = step(courses, chat, event, TEXTS, options).chat
     assert chat.run is not None
     assert chat.run.is_ended

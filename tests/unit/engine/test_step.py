@@ -331,7 +331,7 @@ def test_restart_does_not_take_the_source_of_another_offer() -> None:
 # --- going on -------------------------------------------------------------------------------------------------------
 
 
-def test_press_goes_on_and_is_recorded() -> None:  # D47
+def test_d47_press_goes_on_and_is_recorded() -> None:
     assert step(courses_of(STOP, A, QUIZ), chat_with(standing(STOP)), press("c:12:3:0"), TEXTS) == Step(
         chat_with(standing(QUIZ, 5)),
         (*PRESSED, user_row(STOP, "Go on"), *shown_message(A), *shown_quiz(QUIZ, step=5)),
