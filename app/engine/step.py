@@ -137,7 +137,7 @@ def _choice_pressed(scene: Scene, event: ButtonPressed, press: ChoicePress) -> S
 
 def _legacy_pressed(scene: Scene, event: ButtonPressed, press: LegacyPress) -> Step:
     run = scene.run
-    if run is None or not run.is_adopted:
+    if run is None or not run.is_adopted or run.is_waiting:
         return refuse(scene, event)
     element = scene.element(run)
     if not isinstance(element, Message | Jump | Test | Revision):

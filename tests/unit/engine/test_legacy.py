@@ -106,6 +106,7 @@ def test_the_button_is_taken_away() -> None:
         pytest.param(adopted(QUIZ), "got_it", id="a quiz is not skipped"),
         pytest.param(adopted(GO), "goto_Name", id="not a choice of this element"),
         pytest.param(adopted(WHERE), "wait_9h", id="not a wait of this element"),
+        pytest.param(adopted(WHERE, is_waiting=True), "wait_1h", id="waiting already"),
         pytest.param(Chat(), "got_it", id="nothing begun"),
     ],
 )
