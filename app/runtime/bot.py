@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -19,6 +19,7 @@ from app.observe.logs import get_log
 from app.runtime.decision import Rules
 from app.runtime.dialogs import Dialogs, Workplace
 from app.runtime.library import Library
+from app.runtime.menu import set_menus
 from app.runtime.outbox import Outbox, Speak
 from app.runtime.settler import when_available
 from app.runtime.shift import Shift
@@ -194,7 +195,7 @@ class Bot:
             self._completed()
             self.state = State.POLLING
             log.info("polling", bot=self.settings.name, courses=len(self.library.courses.courses))
-            async with shift.working(self._services.locks, poller.stop):
+            async with self._setting_menus(), shift.working(self._services.locks, poller.stop):
                 await poller.run()
         finally:
             self._poller = self._shift = None
@@ -230,6 +231,17 @@ class Bot:
         self._services.locks.on_notify(Channel.COURSE, self.botname, self.library.database_changed)
         await when_available(self.read_courses, self._stop)
         return True
+
+    @asynccontextmanager
+    async def _setting_menus(self) -> AsyncIterator[None]:
+        """Bring the menus up to date meanwhile: no learner waits for that."""
+        name, options = self.settings.name, self.settings.options
+        setting = asyncio.create_task(set_menus(self._api, name, self.settings.language, options))
+        try:
+            yield
+        finally:
+            setting.cancel()
+            await asyncio.gather(setting, return_exceptions=True)
 
     def _rules(self, outbox: Outbox) -> Rules:
         settings = self.settings
