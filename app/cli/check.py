@@ -64,7 +64,9 @@ def check(
     ] = None,
     online: Annotated[bool, typer.Option("--online", help="Fetch every link of a media file or mini app.")] = False,
     walk: Annotated[bool, typer.Option("--walk", help="Have a robot walk every course and see that it ends.")] = False,
-    walks: Annotated[int, typer.Option(help="How often the robot walks each course.", min=1)] = WALKS,
+    walks: Annotated[
+        int | None, typer.Option(help=f"How often it walks each course. [default with --walk: {WALKS}]", min=1)
+    ] = None,
     seed: Annotated[int, typer.Option(help="The first of the robot's walks; the next ones count up.", min=0)] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     format: Annotated[Format, typer.Option(help="How problems are written.")] = Format.TEXT,  # noqa: A002
@@ -81,8 +83,8 @@ def check(
         _prove(findings, shelf)
     if online:
         _fetch(findings, shelves)
-    if walk:
-        findings.walks = _walk(findings, shelves, walks, seed)
+    if walk or walks is not None:
+        findings.walks = _walk(findings, shelves, walks or WALKS, seed)
     if json:
         print(json_of(findings))
     else:
@@ -269,7 +271,7 @@ def _failure(shelf: _Shelf, failure: Failure, course_id: str, seed: int) -> Prob
     course = shelf.courses.courses[failure.course_id]
     element = course.elements.get(failure.element_id)
     text = f"walk {seed} of course {course_id!r} fails: {failure.text}; its steps: {failure.path}"
-    remedy = f"repeat it with --walk --walks 1 --seed {seed}"
+    remedy = f"repeat it with --walks 1 --seed {seed}"
     return Problem(shelf.path(course), element.line if element else 0, 0, failure.element_id, text, remedy)
 
 

@@ -121,7 +121,7 @@ async def _check(http: ClientSession, url: str, kind: LinkKind) -> tuple[str, st
     answer = await _ask(http, url)
     if kind is LinkKind.PAGE and isinstance(answer, _Answer) and answer.status >= HTTPStatus.BAD_REQUEST:
         # The page may exist only with the number that is put behind its address.
-        answer = await _ask(http, f"{url.rstrip('/')}/0")
+        answer = await _ask(http, f"{url}0" if url.endswith("=") else f"{url.rstrip('/')}/0")
     if isinstance(answer, str):
         return f"{quote(url)} does not answer: {answer}", "check the link, or try again later"
     if answer.status >= HTTPStatus.BAD_REQUEST:

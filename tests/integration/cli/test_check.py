@@ -267,11 +267,11 @@ def test_stop_markers_are_those_of_the_bot(tmp_path: Path) -> None:
 
 def test_a_robot_walks(tmp_path: Path) -> None:
     write(tmp_path, {"courses.yml": LIST, "a.yml": GOOD, "sub/courses.yml": LIST, "sub/a.yml": GOOD})
-    code, lines = check(tmp_path, "--scripts", ".", "--walk", "--walks", "20", "--seed", "7")
+    code, lines = check(tmp_path, "--scripts", ".", "--walks", "20", "--seed", "7")
     assert code == 0
     assert re.fullmatch(r"40 walks with seed 7, \d+ steps: came to 4 of 4 elements", lines[0])
     assert lines[1:] == ["2 courses, 4 elements: no errors, no warnings"]
-    assert check(tmp_path, "--scripts", ".", "--walk", "--walks", "20", "--seed", "7") == (code, lines)
+    assert check(tmp_path, "--scripts", ".", "--walks", "20", "--seed", "7") == (code, lines)
 
 
 def test_walks_of_one_file_from_each_of_its_starts(tmp_path: Path) -> None:
