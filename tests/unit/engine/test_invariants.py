@@ -134,13 +134,19 @@ def course_of(elements: dict[str, dict[str, Any]]) -> Course:
 
 
 OTHER_BODIES = st.sampled_from([{"type": "end"}, {"type": "end", "text": "Bye"}])
+TALKS = st.sampled_from(
+    [
+        {"type": "dialog", "text": "?", "prompt": "Talk", "button": "Enough"},
+        {"type": "dialog", "text": "?", "prompt": "Talk", "auto_start": True},
+    ]
+)
 
 
 @st.composite
 def crooked_courses(draw: st.DrawFn) -> Course:
     """Courses with ways back and to nowhere, ends anywhere and elements that cannot be run yet."""
     ids = draw(st.lists(st.sampled_from(IDS), unique=True, min_size=2))
-    body = st.integers(0, 3).flatmap(lambda kind: bodies([*IDS, "Gone"]) if kind else OTHER_BODIES)
+    body = st.sampled_from([OTHER_BODIES, TALKS, TALKS, *[bodies([*IDS, "Gone"])] * 4]).flatmap(lambda kind: kind)
     return course_of({element_id: draw(body) for element_id in ids})
 
 
