@@ -23,7 +23,7 @@ from app.engine.event import Learner, ReplyFailed, ReplyReceived, Trouble, Voice
 from app.engine.state import Run, from_json
 from app.observe.logs import get_log
 from app.observe.metrics import TOKENS
-from app.runtime.draft import Draft, delete_draft, shown, typing
+from app.runtime.draft import Draft, as_html, delete_draft, shown, typing
 from app.runtime.settler import when_available
 from app.runtime.turn import Feed
 from app.store.rows import Job, Said, Standing, Usage
@@ -175,7 +175,7 @@ class Dialogs:
         self._drafts[job.job_id] = draft
 
         async def tell(text: str) -> None:
-            draft.tell(shown(text, self._at.options.stop_markers))
+            draft.tell(as_html(shown(text, self._at.options.stop_markers), is_html=scene.element.is_html))
 
         async with draft.growing():
             return await model.reply(request, tell)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
+from html import escape, unescape
 from typing import Any
 
+from app.course.element import ParseMode
 from app.course.markup import split
+from app.engine.reply import to_html
 from app.observe.logs import get_log
 from app.telegram.api import BotApi
 from app.telegram.encode import MESSAGE_LIMIT
@@ -32,6 +36,16 @@ def shown(text: str, markers: Iterable[str]) -> str:
         text = text.replace(found, "")
     begun = max((_begun(text, marker) for marker in markers), default=0)
     return text[: len(text) - begun].strip()
+
+
+def as_html(text: str, *, is_html: bool) -> str:
+    """Return the beginning of a reply as Telegram's HTML; of one in HTML, whose end is missing, without its tags."""
+    if not text:
+        return ""
+    return escape(unescape(_TAG.sub("", text)), quote=False).strip() if is_html else to_html(text)
+
+
+_TAG = re.compile(r"</?[a-zA-Z][^>]*(?:>|$)")
 
 
 def _begun(text: str, marker: str) -> int:
@@ -64,7 +78,7 @@ class Draft:
         self._ended = asyncio.Event()
 
     def tell(self, text: str) -> None:
-        """Show this text soon; plain text, without stop markers."""
+        """Show this text, which is HTML of Telegram's without stop markers, soon."""
         self._text = text
         self._told.set()
 
@@ -98,7 +112,7 @@ class Draft:
 
     async def _show(self) -> float | None:
         """Show the text as it is now, and return how long to wait before the next time; ``None``: no more."""
-        text = split(self._text, None, MESSAGE_LIMIT)[0]
+        text = split(self._text, ParseMode.HTML, MESSAGE_LIMIT)[0]
         if not text or text == self._visible:
             return EDIT_SECONDS
         if not self._may_show():
@@ -121,7 +135,7 @@ class Draft:
         return isinstance(trouble, Rejected) and trouble.is_unchanged
 
     async def _send_or_edit(self, text: str) -> None:
-        params: dict[str, Any] = {"chat_id": self._chat_id, "text": text}
+        params: dict[str, Any] = {"chat_id": self._chat_id, "text": text, "parse_mode": ParseMode.HTML.value}
         if self.message_id is not None:
             params["message_id"] = self.message_id
             await self._api.call("editMessageText", params, patience=PATIENCE)

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.runtime.draft import shown
+from app.course.element import ParseMode
+from app.course.markup import parse
+from app.runtime.draft import as_html, shown
 
 MARKERS = ("{STOP}", "#end")
 
@@ -44,3 +46,24 @@ def test_no_marker_is_ever_shown(text: str) -> None:
 @given(st.text("a{STOP} "))
 def test_nothing_else_is_held_back_in_the_end(text: str) -> None:
     assert shown(text + ".", ("#end",)) == (text + ".").strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "is_html", "html"),
+    [
+        ("", False, ""),
+        ("**Hello** wor", False, "<b>Hello</b> wor"),
+        ("**Hel", False, "**Hel"),
+        ("2 < 3", False, "2 &lt; 3"),
+        ("<b>Hello</b> <i>wor", True, "Hello wor"),
+        ("Hello <a href='htt", True, "Hello"),
+        ("2 &lt; 3 &amp; 4 < 5", True, "2 &lt; 3 &amp; 4 &lt; 5"),
+    ],
+)
+def test_the_beginning_of_a_reply_looks_as_its_end_will(text: str, is_html: bool, html: str) -> None:
+    assert as_html(text, is_html=is_html) == html
+
+
+@given(st.text("<>/ab&;*_`#\n {}"), st.booleans())
+def test_telegram_can_always_read_it(text: str, is_html: bool) -> None:
+    parse(as_html(shown(text, MARKERS), is_html=is_html), ParseMode.HTML)
