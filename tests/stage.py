@@ -7,9 +7,12 @@ import contextlib
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from psycopg import AsyncConnection, sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from app.config.settings import BotSettings, HostSettings
 from app.config.tokens import sandbox_token
@@ -104,6 +107,21 @@ class Stage:
     def learner(self, bot: str = "bot", learner_id: int = 7, **profile: str) -> LearnerClient:
         """Return a learner of a bot; their username is ``learnerN`` unless given."""
         return self.client.learner(sandbox_token(bot), learner_id, **{"username": f"learner{learner_id}", **profile})
+
+
+@contextlib.asynccontextmanager
+async def outage(stage: Stage) -> AsyncIterator[None]:
+    """Keep everybody out of the stage's database meanwhile."""
+    name = str(conninfo_to_dict(stage.database_url)["dbname"])
+    server_url = make_conninfo(stage.database_url, dbname="postgres")
+    async with await AsyncConnection.connect(server_url, autocommit=True) as server:
+        allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+        await server.execute(allow.format(sql.Identifier(name), sql.SQL("false")))
+        await server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        try:
+            yield
+        finally:
+            await server.execute(allow.format(sql.Identifier(name), sql.SQL("true")))
 
 
 async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:

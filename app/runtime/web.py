@@ -61,7 +61,8 @@ class WebServer:
             reason = os.strerror(error.errno).lower() if error.errno else str(error)
             address, port = self._listen
             raise AddressInUseError(
-                f"port {port} of {address} cannot be used for web pages ({reason}); stop the program that uses it"
+                f"port {port} of {address} cannot be used for web pages ({reason}); "
+                "stop the program that uses it, or choose another"
             ) from error
         return self
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from queue import Queue
 from threading import Thread
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -152,6 +153,69 @@ async def test_learners_go_on_after_a_power_cut(solo: Path) -> None:
             await learner.send("what now?")
             await learner.wait_for(said("buttons above"))
         assert run.interrupt() == 0
+
+
+APP = """
+A:
+  type: miniapp
+  text: look
+  button: Open
+  question: {text: "Which?", options: [{text: this}]}
+  answer: {actual: this}
+B: {type: end, text: bye}
+"""
+
+
+async def test_a_mini_app_is_served_although_the_port_after_that_of_the_chat_page_is_taken(solo: Path) -> None:
+    (solo / "scripts" / "solo" / "course.yml").write_text(APP)
+    with port_before_a_taken_one() as port, running(solo, "--port", str(port)) as run:
+        await answer_the_app(url_of(run))
+        assert run.interrupt() == 0
+
+
+@contextlib.contextmanager
+def port_before_a_taken_one() -> Iterator[int]:
+    """Give a free port whose successor is taken meanwhile."""
+    for port in range(20_000, 60_000, 97):
+        with socket.socket() as first, socket.socket() as second:
+            try:
+                first.bind(("127.0.0.1", port))
+                second.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            first.close()
+            second.listen()
+            yield port
+            return
+
+
+async def answer_the_app(sandbox_url: str) -> None:
+    """Be a learner who answers the question of the course in the bot's page."""
+    async with SandboxClient(sandbox_url) as client, aiohttp.ClientSession() as http:
+        learner = client.learner("solo", 5)
+        await learner.send("/start")
+        await learner.wait_for(said("look"))
+        app = await learner.open_app((await learner.transcript()).by_bot[-1])
+        async with http.get(app.url) as page:
+            assert (page.status, page.content_type) == (200, "text/html")
+        parts = urlsplit(app.url)
+        body = {"conversation_id": parts.path.rpartition("/")[2], "answer": "this", "init_data": app.init_data}
+        async with http.post(f"http://{parts.netloc}/app/solo/api/submit_response", json=body) as response:
+            assert (response.status, (await response.json())["correct"]) == (200, True)
+        await learner.wait_for(said("bye"))
+
+
+def test_a_port_for_pages_that_is_taken(solo: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        with running(solo, "--port", "0", "--pages-port", port) as run:
+            assert run.wait_end() == 1
+        assert run.lines[-1] == (
+            f"port {port} of 127.0.0.1 cannot be used for web pages (address already in use); "
+            "stop the program that uses it, or choose another"
+        )
 
 
 def test_a_taken_port(solo: Path) -> None:

@@ -6,9 +6,10 @@ import psycopg
 import pytest
 
 from app.course.loader import elements_of
+from app.runtime.bot import State
 from app.runtime.host import Host
 from app.store.store import Store
-from tests.stage import Stage, until
+from tests.stage import Stage, outage, until
 
 COURSE = """
 a: {type: message, text: First, button: On}
@@ -85,3 +86,27 @@ async def test_a_file_and_the_database_change_side_by_side(stage: Stage, store: 
     await ben.press(firsts[1])
     assert (await ann.wait_message(firsts[0].id)).text == "edited"
     assert (await ben.wait_message(firsts[1].id)).text == "replaced"
+
+
+async def test_an_outage_of_the_database_keeps_its_courses(stage: Stage, store: Store) -> None:
+    stage.write("courses.yml", "default: {path: course.yml}\nspring: {path: db}")
+    stage.write("course.yml", COURSE % "of the file")
+    await store.replace_course("bot", "spring", elements_of(COURSE % "of the database", "course.yml"))
+    host = stage.start()
+    ann, ben = stage.learner(), stage.learner(learner_id=8)
+    await ann.send("/start")
+    await ben.send("/start spring")
+    firsts = [await ann.wait_message(), await ben.wait_message()]
+    async with outage(stage):
+        await until(lambda: host.bots[0].state is State.STARTING)
+        host.bots[0].library.database_changed()
+        stage.write("course.yml", COURSE % "edited meanwhile")
+        await until_text(host, "edited meanwhile")
+        assert host.bots[0].library.changed()
+    await ann.press(firsts[0])
+    await ben.press(firsts[1])
+    assert (await ann.wait_message(firsts[0].id, patience=60)).text == "edited meanwhile"
+    assert (await ben.wait_message(firsts[1].id, patience=60)).text == "of the database"
+    async with await Store.open(stage.database_url) as anew:
+        await anew.replace_course("bot", "spring", elements_of(COURSE % "replaced", "course.yml"))
+    await until_text(host, "replaced", "spring")

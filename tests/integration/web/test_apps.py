@@ -16,7 +16,7 @@ from app.runtime.host import Host
 from app.sandbox.client import LearnerClient
 from app.texts import texts_for
 from tests.integration.web.conftest import COURSE, Web, bot_with_page, free_port, init_data_of, opened
-from tests.stage import Stage, said, until
+from tests.stage import Stage, outage, said, until
 
 EN = texts_for("en")
 DAY = 24 * 60 * 60
@@ -217,6 +217,17 @@ async def test_a_standby_takes_no_answers(stage: Stage, web: Web, ann: LearnerCl
     await until(lambda: [bot.state for bot in host.bots] == [State.STANDBY])
     assert (await standby.submit(number, "Rose", init_data)).short == (503, refused(EN.app_unavailable))
     assert (await web.submit(number, "Rose", init_data)).status == 200
+
+
+async def test_an_answer_while_the_database_is_away(stage: Stage, web: Web, host: Host, ann: LearnerClient) -> None:
+    number, init_data = await opened(ann)
+    async with outage(stage):
+        await until(lambda: host.bots[0].state is State.STARTING)
+        assert (await web.submit(number, "Rose", init_data)).short == (503, refused(EN.app_unavailable))
+        assert (await web.question(number, init_data)).short == (503, refused(EN.app_unavailable))
+    await until(lambda: host.bots[0].state is State.POLLING, 60)
+    assert (await web.submit(number, "Rose", init_data)).status == 200
+    await ann.wait_for(said("And this"))
 
 
 async def test_the_page_needs_nothing_from_elsewhere(web: Web, host: Host) -> None:

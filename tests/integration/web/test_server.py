@@ -81,5 +81,5 @@ async def test_a_port_that_is_taken(server: WebServer) -> None:
             pass
     assert str(refused.value) == (
         f"port {server.port} of 127.0.0.1 cannot be used for web pages (address already in use); "
-        "stop the program that uses it"
+        "stop the program that uses it, or choose another"
     )
