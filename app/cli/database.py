@@ -71,7 +71,7 @@ def with_store(config: Path | None, work: Callable[[Store], Awaitable[T]]) -> T:
     """
     import asyncio
 
-    with _database((config or DEFAULT_CONFIG).parent) as database_url:
+    with database((config or DEFAULT_CONFIG).parent) as database_url:
         return asyncio.run(_work(database_url, work))
 
 
@@ -84,7 +84,8 @@ async def _work(database_url: str, work: Callable[[Store], Awaitable[T]]) -> T:
 
 
 @contextlib.contextmanager
-def _database(folder: Path) -> Iterator[str]:
+def database(folder: Path) -> Iterator[str]:
+    """Lend the URL of the database of the fleet whose config is in this folder; see ``with_store``."""
     from app.config.load import read_environment
 
     embedded = folder / ".flotilla" / "postgres"

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from app.cli.adopt import adopt
 from app.cli.ban import ban, bans, unban
 from app.cli.check import check
 from app.cli.course import course
@@ -38,6 +39,7 @@ cli.add_typer(participants, name="participants")
 cli.command()(ban)
 cli.command()(unban)
 cli.command()(bans)
+cli.command()(adopt)
 cli.command()(sandbox)
 cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(test)
 

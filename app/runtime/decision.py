@@ -159,10 +159,15 @@ def _row(learner: Learner, action: RecordRow) -> ConversationRow:
         role=action.role.value,
         json=_json(action),
         report=action.report,
-        score=action.score,
-        maxscore=action.maxscore,
+        score=_real(action.score),
+        maxscore=_real(action.maxscore),
         run_id=action.run_id,
     )
+
+
+def _real(number: float | None) -> float | None:
+    """Return a float: points may be whole numbers, and no column of a statement can mix both."""
+    return None if number is None else float(number)
 
 
 NO_USERNAME = "--empty--"

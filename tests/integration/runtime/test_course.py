@@ -115,3 +115,22 @@ async def test_a_learner_finishes_a_course(stage: Stage) -> None:
         ("Port_1", "user", "Home", None, None),
         ("Port_2", "bot", "Goodbye", None, None),
     ]
+
+
+async def test_points_of_all_kinds_go_into_one_turn(stage: Stage, database_url: str) -> None:
+    """A test without anything to count has whole points, an answer has half ones; both are rows of one statement."""
+    stage.course("""
+        Ask: {type: input, text: One?, correct_answer: "1"}
+        Result: {type: test, text: "{score} of {maxscore}", prefix: Other_, score: {100: fine}}
+        Other_1: {type: quiz, text: Two?, answers: [{text: A, correct: yes}, {text: B}]}
+    """)
+    stage.start()
+    learner = stage.learner()
+    await learner.send("/start")
+    await learner.wait_for(said("One?"))
+    await learner.send("1")
+    await learner.wait_for(lambda chat: chat.last is not None and chat.last.poll is not None)
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute("SELECT score, maxscore FROM conversation WHERE score IS NOT NULL").fetchall()
+        assert connection.execute("SELECT count(*) FROM dead_update").fetchone() == (0,)
+    assert rows == [(1.0, 1.0), (0.0, 0.0)]

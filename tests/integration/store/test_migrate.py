@@ -15,39 +15,11 @@ from app.store.migrate import migrate
 from app.store.rows import ChatState, NewRun
 from app.store.schema import SchemaMismatch, known_migrations
 from app.store.store import Store
+from tests.integration.store.old_tables import OLD_TABLES
 
 ROOT = Path(__file__).parents[3]
 
-OLD_TABLES = """
-    CREATE TABLE run (
-        run_id serial PRIMARY KEY, chat_id int8, username text, botname text, course_id text,
-        date_inserted timestamp DEFAULT now(), utm_source text, utm_campaign text, is_ended bool
-    );
-    CREATE TABLE conversation (
-        conversation_id serial PRIMARY KEY, chat_id int8, username text, course_id text, element_id text,
-        element_type text, role text, json text, report text, score float4, maxscore float4,
-        date_inserted timestamp DEFAULT now(), run_id int4
-    );
-    CREATE TABLE waiting_element (
-        waiting_element_id serial PRIMARY KEY, chat_id int8 NOT NULL, waiting_till_date timestamp, is_waiting bool,
-        element_id text, course_id text, botname text
-    );
-    CREATE TABLE course (
-        course_id text, bot_name text, creator_id int8, date_created timestamp DEFAULT now(), yaml text,
-        PRIMARY KEY (course_id, bot_name)
-    );
-    CREATE TABLE course_element (
-        course_element_id bigserial PRIMARY KEY, element_id text, json text, element_type text, course_id text,
-        bot_name text
-    );
-    CREATE TABLE courseparticipants (courseparticipant_id serial PRIMARY KEY, course_id text, username text);
-    CREATE TABLE bannedparticipants (
-        bannedparticipant_id serial PRIMARY KEY, botname text NOT NULL, chat_id int8 NOT NULL,
-        banned_at timestamp DEFAULT now(), ban_reason text, excluded smallint
-    );
-    CREATE TABLE gen_settings (id int4 PRIMARY KEY, bot_name text, s_key text, s_value text);
-    CREATE TABLE cache (key text UNIQUE, value text);
-
+OLD_ROWS = """
     INSERT INTO run (chat_id, username, botname, course_id) VALUES (7, 'ann', 'one', 'c'), (7, 'ann', 'two', 'd');
     INSERT INTO conversation (chat_id, username, course_id, element_id, role, run_id)
         VALUES (7, 'ann', 'c', 'E1', 'bot', 1), (7, 'ann', 'd', 'E1', 'bot', 2), (7, 'ann', 'd', 'E2', 'bot', NULL);
@@ -118,7 +90,7 @@ def test_a_lock_of_yoyo_that_a_crash_left_does_no_harm(empty_database_url: str) 
 
 
 async def test_a_database_of_the_old_program_is_adopted_in_place(empty_database_url: str) -> None:
-    write(empty_database_url, OLD_TABLES)
+    write(empty_database_url, OLD_TABLES + OLD_ROWS)
     assert migrate(empty_database_url) == known_migrations()
 
     query = "SELECT conversation_id, run_id, element_id, botname FROM conversation ORDER BY 1"
