@@ -210,8 +210,8 @@ class Bot:
     async def _new_outbox(self) -> Outbox:
         if self._outbox is not None:
             await self._outbox.settled()
-        texts = texts_for(self.settings.language)
-        self._outbox = Outbox(self.botname, self._api, self._services.store, texts, self._speak())
+        language = self.settings.language
+        self._outbox = Outbox(self.botname, self._api, self._services.store, language, self._speak())
         return self._outbox
 
     def _speak(self) -> Speak | None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar, assert_never
 
 from app.config.options import Options
@@ -29,6 +30,7 @@ from app.runtime.turn import Feed
 from app.store.rows import Job, Said, Standing, Usage
 from app.store.store import Store
 from app.telegram.api import BotApi, backoff
+from app.telegram.decode import clean
 from app.telegram.error import FloodWait, TelegramError, Unavailable
 
 T = TypeVar("T")
@@ -169,27 +171,31 @@ class Dialogs:
             self._at.api,
             job.chat_id,
             job.message_id,
+            html_of=partial(self._beginning, scene.element),
             keep=lambda id_: self._stored(lambda: self._at.store.set_job_message(self._at.botname, job.job_id, id_)),
             may_show=lambda: not self._at.is_sending(job.chat_id),
         )
         self._drafts[job.job_id] = draft
 
         async def tell(text: str) -> None:
-            draft.tell(as_html(shown(text, self._at.options.stop_markers), is_html=scene.element.is_html))
+            draft.tell(text)
 
         async with draft.growing():
             return await model.reply(request, tell)
+
+    def _beginning(self, element: Dialog, text: str) -> str:
+        return as_html(shown(clean(text), self._at.options.stop_markers), is_html=element.is_html)
 
     async def _received(self, job: Job, scene: _Scene, reply: Reply) -> Feed:
         TOKENS.labels(self._at.botname, "input").inc(reply.input_tokens)
         TOKENS.labels(self._at.botname, "output").inc(reply.output_tokens)
         usage = Usage(job.chat_id, scene.run.course_id, job.run_id, reply.input_tokens, reply.output_tokens)
-        message_id = self._message_of(job)
-        if message_id is not None and not shown(reply.text, self._at.options.stop_markers):
+        message_id, text = self._message_of(job), clean(reply.text)
+        if message_id is not None and not shown(text, self._at.options.stop_markers):
             # There is nothing to take the draft's place.
             await delete_draft(self._at.api, job.chat_id, message_id)
             message_id = None
-        event = ReplyReceived(Learner(job.chat_id), _now(), job.run_id, job.step, reply.text, message_id)
+        event = ReplyReceived(Learner(job.chat_id), _now(), job.run_id, job.step, text, message_id)
         return Feed(event, job_id=job.job_id, usage=usage)
 
     def _refused(self, job: Job, trouble: Trouble) -> Feed:
@@ -216,7 +222,7 @@ class Dialogs:
         except (TelegramError, VoiceUnavailable) as failure:
             log.warning("voice message not understood", bot=self._at.botname, chat=job.chat_id, reason=str(failure))
             return None
-        return text.strip() or None
+        return clean(text).strip() or None
 
     async def _download(self, file_id: str) -> bytes:
         waits = backoff()

@@ -57,7 +57,8 @@ class Draft:
     """A message that grows with the reply. It is beside the outbox, and its failures are of no consequence.
 
     ``message_id`` is the message that shows an earlier attempt at the reply; ``keep`` stores that of a new one before
-    anything else happens. Nothing is shown while ``may_show`` says no.
+    anything else happens. ``html_of`` makes what the learner sees of the text so far. Nothing is shown while
+    ``may_show`` says no.
     """
 
     def __init__(
@@ -65,12 +66,14 @@ class Draft:
         api: BotApi,
         chat_id: int,
         message_id: int | None,
+        html_of: Callable[[str], str],
         keep: Callable[[int], Awaitable[None]],
         may_show: Callable[[], bool],
     ) -> None:
         self.message_id = message_id
         self._api = api
         self._chat_id = chat_id
+        self._html_of = html_of
         self._keep = keep
         self._may_show = may_show
         self._text = self._visible = ""
@@ -78,7 +81,7 @@ class Draft:
         self._ended = asyncio.Event()
 
     def tell(self, text: str) -> None:
-        """Show this text, which is HTML of Telegram's without stop markers, soon."""
+        """Show this text soon; costs nothing, as replies come in many small pieces."""
         self._text = text
         self._told.set()
 
@@ -112,7 +115,7 @@ class Draft:
 
     async def _show(self) -> float | None:
         """Show the text as it is now, and return how long to wait before the next time; ``None``: no more."""
-        text = split(self._text, ParseMode.HTML, MESSAGE_LIMIT)[0]
+        text = split(self._html_of(self._text), ParseMode.HTML, MESSAGE_LIMIT)[0]
         if not text or text == self._visible:
             return EDIT_SECONDS
         if not self._may_show():

@@ -21,7 +21,7 @@ from app.telegram.encode import SEND_MEDIA, SEND_SPEECH, Request, new_message, v
 from app.telegram.error import ChatBlocked, Rejected, TokenRefused
 from app.telegram.media import File, files_of, first_call, rest
 from app.telegram.sender import Sender, SenderClosedError, Sent
-from app.texts import Texts
+from app.texts import texts_for
 
 log = get_log(__name__)
 
@@ -38,16 +38,19 @@ _COSMETIC = ("editMessageReplyMarkup", "stopPoll")
 class Outbox:
     """The queues of one bot, one for each chat that has something to be sent.
 
-    Without ``speak`` replies that should be spoken are sent as texts.
+    Without ``language`` the bot speaks each learner's own. Without ``speak`` replies that should be spoken are sent as
+    texts.
     """
 
-    def __init__(self, name: str, api: BotApi, store: Store, texts: Texts, speak: Speak | None = None) -> None:
+    def __init__(
+        self, name: str, api: BotApi, store: Store, language: str | None = None, speak: Speak | None = None
+    ) -> None:
         self._name = name
         self._api = api
         self._sender = Sender(name, api)
         self._store = store
         self._settler = Settler(store, name)
-        self._texts = texts
+        self._language = language
         self._speak_text = speak
         self._queues: dict[int, deque[OutboxMessage]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -301,7 +304,9 @@ class Outbox:
             outbox=message.outbox_id,
         )
         await when_available(lambda: self._store.mark_failed(self._name, message.outbox_id, refusal.description))
-        params = {"chat_id": message.chat_id, "text": self._texts.message_failed}
+        chat = await when_available(lambda: self._store.chat(self._name, message.chat_id))
+        texts = texts_for(self._language or (chat.language_code if chat is not None else None))
+        params = {"chat_id": message.chat_id, "text": texts.message_failed}
         last = message.params["messages"][-1] if message.method == SEND_SPEECH else message.params
         if "reply_markup" in last:
             params["reply_markup"] = last["reply_markup"]

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from aiohttp import web
 
 from app.course.element import ParseMode, Speech
 from app.engine.action import Button, SendSpeech, SendText
@@ -16,8 +17,7 @@ from app.store.rows import NewMessage
 from app.store.store import Store
 from app.telegram.api import DOWNLOAD_LIMIT, BotApi, TelegramSession
 from app.telegram.encode import MessageAction, encode
-from app.telegram.error import Rejected
-from app.texts import texts_for
+from app.telegram.error import Rejected, TelegramError
 from tests.stage import Stage
 
 
@@ -36,7 +36,7 @@ async def send(stage: Stage, store: Store, *actions: MessageAction, speak: Speak
         await turn.load([], [7])
         queued = await turn.save(messages=messages)
     async with connected(stage) as api:
-        outbox = Outbox("bot", api, store, texts_for("en"), speak)
+        outbox = Outbox("bot", api, store, "en", speak)
         outbox.put(queued)
         await outbox.drain(20)
     assert await store.pending("bot") == []
@@ -63,7 +63,7 @@ async def test_what_is_too_large_is_not_downloaded(stage: Stage) -> None:
     await stage.learner().send_file("voice", bytes(DOWNLOAD_LIMIT + 1), "audio/ogg")
     chat = await stage.learner().transcript()
     async with connected(stage) as api:
-        with pytest.raises(Rejected, match="download: the file has more than 20971520 bytes"):
+        with pytest.raises(Rejected, match="getFile: Bad Request: file is too big"):
             await api.download(str(chat.messages[-1].file_id))
 
 
@@ -75,6 +75,36 @@ async def test_the_token_is_in_no_error_of_a_download(stage: Stage) -> None:
         with pytest.raises(Rejected) as refusal:
             await api.download(str(chat.messages[-1].file_id))
     assert stage.bot().token not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "size", "error"),
+    [
+        (200, DOWNLOAD_LIMIT + 1, "download: the file has more than 20971520 bytes"),
+        (404, 1, "download: HTTP 404"),
+        (502, 1, "download: HTTP 502"),
+    ],
+)
+async def test_a_server_that_hands_out_files_badly(status: int, size: int, error: str) -> None:
+    """A Bot API server of one's own knows no limit."""
+    token = "1234567:secret"  # noqa: S105 - nobody's
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"ok": True, "result": {"file_path": "voice/1.ogg"}})
+
+    async def file(_: web.Request) -> web.Response:
+        return web.Response(status=status, body=bytes(size))
+
+    app = web.Application()
+    app.add_routes([web.post(f"/bot{token}/getFile", answer), web.get(f"/file/bot{token}/voice/1.ogg", file)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with TelegramSession(f"http://127.0.0.1:{runner.addresses[0][1]}") as session:
+        with pytest.raises(TelegramError, match=f"^{error}$") as trouble:
+            await session.bot(token).download("file")
+    await runner.cleanup()
+    assert trouble.value.__suppress_context__ or trouble.value.__context__ is None
 
 
 async def test_the_menu_of_a_language(stage: Stage) -> None:
@@ -161,14 +191,14 @@ async def test_what_was_spoken_before_a_crash_is_not_spoken_again(stage: Stage, 
         await turn.load([], [7])
         queued = await turn.save(messages=[NewMessage(7, request.method, dict(request.params))])
     async with connected(stage) as api:
-        outbox = Outbox("bot", api, store, texts_for("en"), once)
+        outbox = Outbox("bot", api, store, "en", once)
         outbox.put(queued)
         await stage.learner().wait_message()
         while "spoken" in (await store.pending("bot"))[0].params:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         await outbox.abandon()
         await stage.client.clear_faults()
-        next_one = Outbox("bot", api, store, texts_for("en"), once)
+        next_one = Outbox("bot", api, store, "en", once)
         await next_one.take_over()
         await next_one.drain(20)
     assert [message.media for message in (await stage.learner().transcript()).by_bot] == ["voice", None]

@@ -256,6 +256,40 @@ async def test_auto_start(stage: Stage, model: ModelServer) -> None:
     assert turns(stage) == [("bot", "What do you like?"), ("user", "Trains"), ("bot", "Me too. {STOP}")]
 
 
+async def test_the_opening_comes_before_the_streamed_reply(stage: Stage, model: ModelServer) -> None:
+    stage.course("""
+        Talk: {type: dialog, text: Let us begin., prompt: "Ask.", auto_start: yes}
+        Bye: {type: end, text: Goodbye}
+    """)
+    await stage.client.add_fault("delay", method="sendMessage", seconds=1.0)
+    model.say("What do you like?")
+    model.fail(Fault(hold=2))
+    stage.start(bot(stage, model, is_streaming=True))
+    learner = await begin(stage, "What do")
+    model.release()
+    chat = await learner.wait_for(said("What do you like?"))
+    assert texts(chat) == ["Let us begin.", "What do you like?"]
+
+
+async def test_a_reply_with_what_postgresql_cannot_hold(stage: Stage, model: ModelServer) -> None:
+    stage.course(COURSE)
+    model.say("Hi\x00 Anna \ud83d", "Bye {STOP}")
+    stage.start(bot(stage, model))
+    learner = await begin(stage)
+    await learner.send("Anna")
+    await learner.wait_for(said("Hi Anna ?"))
+
+
+async def test_a_long_reply_goes_on_in_further_messages(stage: Stage, model: ModelServer) -> None:
+    stage.course(COURSE)
+    model.say("word " * 1000 + "end")
+    stage.start(bot(stage, model, is_streaming=True))
+    learner = await begin(stage)
+    await learner.send("Anna")
+    chat = await learner.wait_for(lambda chat: texts(chat)[-1].endswith("end"))
+    assert " ".join(texts(chat)[1:]).split() == ["word"] * 1000 + ["end"]
+
+
 async def test_the_exit_button_goes_on(stage: Stage, model: ModelServer) -> None:
     stage.course("""
         Talk: {type: dialog, text: Hello, prompt: "Chat. {STOP}", button: Enough}

@@ -264,3 +264,17 @@ async def test_a_revision_and_a_test_in_telegram(stage: Stage) -> None:
         "SELECT element_id, score, maxscore, json::json->'attempt' FROM conversation WHERE score IS NOT NULL "
         "ORDER BY conversation_id",
     ) == [("Q_1", 0, 1, None), ("Q_1", 1, 1, 2), ("Result", 1, 1, None)]
+
+
+async def test_texts_of_timers_are_in_the_learners_language(stage: Stage) -> None:
+    stage.course(DAY)
+    host = stage.start(stage.bot(language=None))
+    learner = stage.learner(language_code="ru")
+    await learner.send("/start")
+    await learner.press(await learner.wait_message())
+    await learner.wait_for(said("Good night"))
+    await stage.stop(host)
+    stage.course("Begin: {type: message, text: Ready?, button: Go}\nBye: {type: end, text: Goodbye}")
+    pass_a_day(stage)
+    stage.start(stage.bot(language=None))
+    await learner.wait_for(said("Курс изменился"))
