@@ -87,7 +87,7 @@ async def test_the_token_is_in_no_error_of_a_download(stage: Stage) -> None:
 )
 async def test_a_server_that_hands_out_files_badly(status: int, size: int, error: str) -> None:
     """A Bot API server of one's own knows no limit."""
-    token = "1234567:secret"  # noqa: S105 - nobody's
+    token = "1234567:secret"
 
     async def answer(_: web.Request) -> web.Response:
         return web.json_response({"ok": True, "result": {"file_path": "voice/1.ogg"}})
