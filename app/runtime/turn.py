@@ -298,9 +298,11 @@ async def _bound(turn: Turn, rules: Rules, chat: Chat, event: PollAnswered, poll
     if poll is not None or chat.run is None:
         return replace(event, poll=poll)
     run = chat.run
+    # Asked first: what is settled between the two questions was being sent then, and is known to the store now.
+    has_begun = rules.has_begun(run.run_id, run.step)
     newest = await turn.newest_poll(event.learner.chat_id, run.run_id)
     if newest is not None and newest.poll_id == event.poll_id:
         return replace(event, poll=newest.place)
     if newest is not None and newest.place.step == run.step:
         return replace(event, is_bound=newest.is_single)
-    return replace(event, is_bound=not rules.has_begun(run.run_id, run.step))
+    return replace(event, is_bound=not has_begun)
