@@ -125,7 +125,7 @@ class Dialogs:
     async def _reply(self, job: Job, scene: _Scene) -> Feed:
         settings, model = self._at.settings, self._at.model
         if settings is None or model is None:
-            log.error(
+            log.warning(
                 "a course has a dialog, but the bot no model; configure 'dialog' in bots_config.yaml",
                 bot=self._at.botname,
                 course=scene.run.course_id,
