@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from prometheus_client import REGISTRY
 
 from app.config.settings import BotSettings, DialogSettings, VoiceProvider, VoiceSettings
 from app.sandbox.client import LearnerClient, Message, Transcript
@@ -85,6 +86,29 @@ async def test_a_conversation_to_its_stop_marker(stage: Stage, model: ModelServe
     ]
     assert query(stage, "SELECT count(*) FROM job") == [(0,)]
     assert query(stage, "SELECT botname, chat_id, course_id, replies FROM token_usage") == [("bot", 7, "default", 2)]
+
+
+def counted(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, {"bot": "bot", **labels}) or 0
+
+
+async def test_jobs_and_tokens_are_counted(stage: Stage, model: ModelServer) -> None:
+    def counts() -> list[float]:
+        return [
+            counted("flotilla_jobs_total", kind="reply", outcome="done"),
+            counted("flotilla_tokens_total", direction="input"),
+            counted("flotilla_tokens_total", direction="output"),
+        ]
+
+    stage.course(COURSE)
+    before = counts()
+    host = stage.start(bot(stage, model))
+    learner = await begin(stage)
+    await learner.send("Anna")
+    await learner.wait_for(said("You said: Anna"))
+    await stage.stop(host)
+    # The prompt and what was said, in words.
+    assert [now - then for now, then in zip(counts(), before, strict=True)] == [1, 6, 3]
 
 
 async def test_d22_a_temperature_of_zero_reaches_the_server(stage: Stage, model: ModelServer) -> None:
