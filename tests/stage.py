@@ -11,13 +11,14 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from psycopg import AsyncConnection, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from app.config.settings import BotSettings, HostSettings
 from app.config.tokens import sandbox_token
 from app.course.course import Course
-from app.course.element import End, Input
+from app.course.element import Dialog, End, Input
 from app.course.markup import parse
 from app.runtime.host import Host
 from app.sandbox.client import LearnerClient, Message, SandboxClient, Transcript
@@ -137,10 +138,16 @@ def script_of(course: Course) -> tuple[dict[str, str], Callable[[Transcript], bo
     for element in course.elements.values():
         match element:
             case Input():
-                answers[parse(element.text, element.parse_mode).plain.strip()] = element.correct_answer or "well"
+                answers[_plain(element)] = element.correct_answer or "well"
+            case Dialog():
+                answers[_plain(element)] = "Good evening!"
             case End():
-                ends.add(parse(element.text, element.parse_mode).plain.strip())
+                ends.add(_plain(element))
     return answers, lambda chat: chat.last is not None and chat.last.text.strip() in ends
+
+
+def _plain(element: Dialog | End | Input) -> str:
+    return parse(element.text, element.parse_mode).plain.strip()
 
 
 async def play(
@@ -152,7 +159,8 @@ async def play(
     choose: Callable[[int], int] = lambda _: 0,
     knows_repeats: bool = False,
 ) -> Transcript:
-    """Go through a course until the chat fulfils a condition: press the first button, vote for the first option.
+    """Go through a course until the chat fulfils a condition: press the first button, vote for the first option, send
+    a page back as it is.
 
     ``answers`` maps a part of a question to what is typed in reply to it; ``patience`` is for each single step, in
     seconds; ``choose`` picks one of so many buttons; who ``knows_repeats`` ignores what looks like an earlier message.
@@ -168,12 +176,24 @@ async def play(
         if until(chat) or task is None:
             return chat
         done |= {task.id, _look(task)} if knows_repeats else {task.id}
-        if task.buttons:
+        if task.buttons and task.buttons[0].app_url:
+            await send_page(learner, task)
+        elif task.buttons:
             await learner.press(task, choose(len(task.buttons)))
         elif task.poll:
             await learner.vote(task, 0)
         else:
             await learner.send(next(answer for part, answer in (answers or {}).items() if part in task.text))
+
+
+async def send_page(learner: LearnerClient, message: Message, answer: str = "well") -> dict[str, Any]:
+    """Open the mini app of a message, answer its question over HTTP as its page does, and return what it is told."""
+    app = await learner.open_app(message)
+    address, _, number = app.url.partition("#")[0].rpartition("/")
+    body = {"conversation_id": int(number), "answer": answer, "init_data": app.init_data}
+    async with aiohttp.ClientSession() as http, http.post(f"{address}/api/submit_response", json=body) as response:
+        told: dict[str, Any] = await response.json()
+        return told
 
 
 def _look(message: Message) -> str:

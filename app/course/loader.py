@@ -27,7 +27,7 @@ EXTENSION = "ext_courses"
 DATABASE = "db"
 DEFAULT = "default"
 
-_ENTRY_KEYS = (
+ENTRY_KEYS = (
     "path", "element", "title", "restricted", "decline_text", "ban_enabled", "ban_text", "message_limit", "daily_limit",
     "token",
 )  # fmt: skip
@@ -281,7 +281,7 @@ def _entries(root: Node | None, report: Report, what: str, example: str) -> dict
 
 
 def _entry(course_id: str, fields: Fields) -> Entry | None:
-    fields.check_keys(_ENTRY_KEYS)
+    fields.check_keys(ENTRY_KEYS)
     if not _fits_link(course_id):
         fields.warning("", *_unfit(course_id))
     path = fields.required_text("path").strip()
