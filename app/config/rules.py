@@ -184,9 +184,14 @@ def _folder(value: str, info: ValidationInfo) -> str:
     if value.startswith("/") or ".." in name.split("/") or "\\" in value or not value.isprintable():
         raise wrong(f"{shown(value)} is outside scripts/", "name a folder inside scripts/")
     courses = around.scripts / name / "courses.yml"
-    if not courses.resolve().is_relative_to(around.scripts.resolve()):
+    try:
+        is_inside = courses.resolve().is_relative_to(around.scripts.resolve())
+        is_there = courses.is_file()
+    except (OSError, RuntimeError):  # RuntimeError: a symbolic link that leads to itself
+        raise wrong(f"{shown(value)} cannot be a folder of scripts/", "name a folder inside scripts/") from None
+    if not is_inside:
         raise wrong(f"{shown(value)} leads outside scripts/", "replace the symbolic link by a real folder")
-    if not courses.is_file():
+    if not is_there:
         raise wrong(f"{_shown_folder(name)} has no courses.yml", _nearest_folder(name, around.scripts))
     return f"{name}/" if name else ""
 

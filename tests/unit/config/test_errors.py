@@ -395,7 +395,7 @@ def test_a_byte_order_mark_is_no_harm(checkout: Checkout) -> None:
 
 def test_an_alias_into_itself(checkout: Checkout) -> None:
     assert checkout.errors("telegram: sandbox\nbots: &all\n- *all\n") == [
-        "2: bots/1: must be a mapping (key: value lines)"
+        "2:7: has an alias that contains itself; remove the '*' alias"
     ]
 
 
@@ -471,4 +471,56 @@ def test_a_misspelt_key_is_one_error(checkout: Checkout) -> None:
     (checkout.folder / "scripts" / "courses.yml").unlink()
     assert checkout.errors("telegram: sandbox\nbots: [{name: a, foldr: test}]\n") == [
         "2: bots/a/foldr: unknown key 'foldr'; did you mean 'folder'?"
+    ]
+
+
+def bomb(value: str, items: int = 9) -> str:
+    lines = [f"a0: &a0 {value}"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * items)}]" for n in range(1, 10)]
+    return "\n".join(lines)
+
+
+HOSTILE_NUMBER = "0x" + "f" * 5000
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        pytest.param("[" * 100_000, "1:33: is nested deeper than 32 levels", id="nested"),
+        pytest.param("- " * 100_000, "1:65: is nested deeper than 32 levels", id="nested without brackets"),
+        pytest.param("# " + "x" * 1_000_000, "has 1000002 characters, more than 1000000", id="long"),
+        pytest.param(
+            bomb("x"),
+            "1:1: has more than 1000000 characters with its aliases written out; use fewer '*' aliases",
+            id="aliases",
+        ),
+        pytest.param(
+            "\n".join(["a0: &a0 [x]", *(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 100))]),
+            "1:1: is nested deeper than 32 levels; use fewer '*' aliases",
+            id="chain of aliases",
+        ),
+        pytest.param(
+            "a0: &a0 {x: y}\n" + "\n".join(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}" for n in range(1, 30)),
+            "1:1: has more than 1000000 characters with its aliases written out; use fewer '*' aliases",
+            id="merges",
+        ),
+        pytest.param(
+            f"telegram: sandbox\nbots:\n- name: a\n  replicas: {HOSTILE_NUMBER}\n",
+            f"4: bots/a/replicas: is '{HOSTILE_NUMBER[:76]}..., not a whole number",
+            id="number",
+        ),
+    ],
+)
+def test_what_is_made_to_take_long_is_refused(checkout: Checkout, content: str, error: str) -> None:
+    assert [one.removeprefix(" ") for one in checkout.errors(content)] == [error]
+
+
+def test_a_folder_that_cannot_be_looked_at(checkout: Checkout) -> None:
+    (checkout.folder / "scripts" / "ring").symlink_to("ring")
+    errors = checkout.errors(
+        f"telegram: sandbox\nbots: [{{name: a, folder: ring}}, {{name: b, folder: {'x' * 300}}}]\n"
+    )
+    assert errors == [
+        "2: bots/a/folder: 'ring' cannot be a folder of scripts/; name a folder inside scripts/",
+        f"2: bots/b/folder: '{'x' * 76}... cannot be a folder of scripts/; name a folder inside scripts/",
     ]
