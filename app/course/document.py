@@ -23,6 +23,12 @@ MAX_CHARACTERS = 2_000_000
 MAX_DEPTH = 32
 """How deep values may be nested; a course needs six levels, and the C parser overflows its stack at some thousands."""
 
+MAX_MERGED = 200_000
+"""How many entries all ``<<`` of a file may bring in, those that others replace included."""
+
+MAX_DIGITS = 100
+"""The longest whole number that is one: longer ones take long to read, and Python refuses to write them out."""
+
 Value = str | int | float | bool | None
 """A single value: a JSON type."""
 
@@ -203,6 +209,7 @@ class _Builder:
         self._report = report
         self._built: dict[int, _Built] = {}
         self._open: set[int] = set()
+        self._brought_in = 0
 
     def node(self, node: yaml.Node, where: str) -> Node:
         return self._build(node, where).node
@@ -266,6 +273,11 @@ class _Builder:
         built = self._build(base, "")
         if not isinstance(built.node, Table):
             raise _RefusedError(_place(base), "merges something that is not a mapping with '<<'")
+        self._brought_in += 1 + len(built.parts)
+        if self._brought_in > MAX_MERGED:
+            raise _RefusedError(
+                _place(base), f"brings in more than {MAX_MERGED} entries with '<<'", "use fewer of them"
+            )
         yield from built.parts.items()
 
     def _report_twice(self, where: str, first: Place, last: Place) -> None:
@@ -296,6 +308,8 @@ def _value(node: yaml.ScalarNode) -> Value:
         return str(node.value)
     if node.tag not in _NATIVE:
         raise _unknown_tag(node)
+    if node.tag == _YAML + "int" and len(node.value) > MAX_DIGITS:
+        return str(node.value)
     try:
         value = _NATIVE[node.tag](node)
     except (ValueError, KeyError, IndexError, OverflowError):

@@ -250,7 +250,7 @@ def _rounds_alone(graph: Graph) -> Iterator[list[str]]:
             at = alone[at]
         if at is not None and at in path:
             yield _ring_from(at, lambda key: alone[key])
-        seen |= path.keys()
+        seen.update(path)  # not |=, which would copy all that was seen
 
 
 def _is_alone(edges: tuple[Edge, ...]) -> bool:

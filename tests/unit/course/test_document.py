@@ -149,6 +149,31 @@ def test_nested_merges_do_not_explode() -> None:
     assert "aliases written out" in problems[0]
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [f"b: {{<<: [{', '.join(['*a'] * 3000)}]}}"],
+        [f"b{number}: {{<<: *a}}" for number in range(3000)],
+    ],
+    ids=["in one place", "in many places"],
+)
+def test_merges_are_counted_also_where_they_bring_in_nothing_new(lines: list[str]) -> None:
+    root, problems = read("\n".join([f"a: &a {{{', '.join(f'k{number}: 1' for number in range(100))}}}", *lines]))
+    assert root is None
+    assert [problem.partition(": brings")[2] for problem in problems] == [
+        " in more than 200000 entries with '<<'; use fewer of them"
+    ]
+
+
+@pytest.mark.parametrize(
+    "number", ["0x" + "f" * 5000, "1" * 5000, "1" + ":1" * 5000], ids=["hex", "decimal", "base 60"]
+)
+def test_a_number_without_end_is_a_text(number: str) -> None:
+    root, problems = read(f"a: {number}")
+    assert root == Table({"a": Scalar(number, number)})
+    assert problems == []
+
+
 def test_aliases_nest_no_deeper_than_brackets() -> None:
     lines = ["a0: &a0 [x]", *(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 100))]
     root, problems = read("\n".join(lines))
