@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -161,7 +161,7 @@ def _rows(text: str, file: str, course: str, problems: list[Problem]) -> Iterato
     first = text.partition("\n")[0]
     reader = csv.reader(text.splitlines(), delimiter=max(",;\t", key=first.count))
     columns: list[str] | None = None
-    for row in reader:
+    for row in _read(reader, file, problems):
         cells = [cell.strip() for cell in row]
         if not any(cells):
             continue
@@ -179,6 +179,16 @@ def _rows(text: str, file: str, course: str, problems: list[Problem]) -> Iterato
             problems.append(Problem(file, reader.line_num, 0, "", *problem))
         else:
             yield person
+
+
+def _read(reader: Any, file: str, problems: list[Problem]) -> Iterator[list[str]]:
+    import csv
+
+    try:
+        yield from reader
+    except csv.Error as error:
+        remedy = "look for a quote that is not closed"
+        problems.append(Problem(file, reader.line_num, 0, "", f"cannot be read: {error}", remedy))
 
 
 def _header(cells: Sequence[str]) -> tuple[list[str], bool]:

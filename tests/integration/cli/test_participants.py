@@ -125,6 +125,11 @@ def test_shapes_of_files(text: str, people: list[tuple[str, str]]) -> None:
             ["list.csv:3: names no course; name it after the bot, or add a column 'course'"],
         ),
         (
+            'username\nann1\n"' + "x" * 200_000,
+            "c",
+            ["list.csv:3: cannot be read: field larger than field limit (131072); look for a quote that is not closed"],
+        ),
+        (
             "\nname,age\nann1,7\n",
             "c",
             [
