@@ -113,9 +113,10 @@ def _max_messages(element: Dialog, scene: Scene) -> int:
 
 
 def _without_markers(reply: str, markers: tuple[str, ...]) -> tuple[str, bool]:
+    """Return the reply without stop markers, also those that two halves make around another one, and if it had any."""
     shown = reply
-    for marker in markers:
-        shown = shown.replace(marker, "")
+    while found := next((marker for marker in markers if marker and marker in shown), None):
+        shown = shown.replace(found, "")
     return shown.strip(), shown != reply
 
 

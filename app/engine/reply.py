@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
 
+LONGEST = 16_384
+"""Characters of the longest reply whose Markdown is read: that can take quadratic time, in which nobody else is served."""
+
 _TAGS = {
     "strong_open": "<b>", "strong_close": "</b>", "em_open": "<i>", "em_close": "</i>", "s_open": "<s>",
     "s_close": "</s>", "heading_open": "<b>", "heading_close": "</b>", "softbreak": "\n", "hardbreak": "\n",
@@ -33,6 +36,8 @@ _GREEK = re.compile(r"[\u0370-\u03ff\u1f00-\u1fff][\u0370-\u03ff\u1f00-\u1fff\s\
 
 def to_html(reply: str) -> str:
     """Return Telegram's HTML for a reply in Markdown; nothing makes it fail, and something can always be seen."""
+    if len(reply) > LONGEST:
+        return escape(reply, quote=False)
     html = "\n\n".join(_blocks(_markdown().parse(reply)))
     try:
         return html if parse(html, ParseMode.HTML).plain.strip() else escape(reply, quote=False)

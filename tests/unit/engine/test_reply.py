@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from app.course.element import ParseMode
 from app.course.markup import parse
-from app.engine.reply import spoken, to_html
+from app.engine.reply import LONGEST, spoken, to_html
 
 HTML = ParseMode.HTML
 
@@ -42,6 +42,11 @@ HTML = ParseMode.HTML
 )  # fmt: skip
 def test_markdown_becomes_html(reply: str, html: str) -> None:
     assert to_html(reply) == html
+
+
+def test_a_reply_that_takes_too_long_to_read_stays_as_it_was_written() -> None:
+    reply = "**bold** & " + "![" * LONGEST
+    assert to_html(reply) == reply.replace("&", "&amp;")
 
 
 @pytest.mark.parametrize(
