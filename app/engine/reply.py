@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 LONGEST = 16_384
-"""Characters of the longest reply whose Markdown is read: that can take quadratic time, in which nobody else is served."""
+"""Characters of the longest reply whose Markdown is read: that can take quadratic time, and holds up everybody."""
 
 _TAGS = {
     "strong_open": "<b>", "strong_close": "</b>", "em_open": "<i>", "em_close": "</i>", "s_open": "<s>",

@@ -30,6 +30,7 @@ from app.runtime.web import refusal
 from app.store.errors import StoreUnavailable
 from app.store.rows import RunOwner
 from app.store.store import Store
+from app.telegram.decode import clean
 from app.telegram.init_data import InitDataRefused, claimed_language, learner_of
 from app.texts import LANGUAGES, Texts, texts_for
 
@@ -132,7 +133,7 @@ class Apps:
         learner = _require_owner(bot, owner, init_data)
         async with self._busy[bot.botname]:
             question = await self._question(bot, owner, place)
-            event = AppAnswered(learner, datetime.now(UTC), place.run_id, place.step, answer)
+            event = AppAnswered(learner, datetime.now(UTC), place.run_id, place.step, clean(answer))
             if not await bot.feed(event):
                 raise _Refused(503, "app_unavailable")
             chat = await self._chat(bot, owner)
@@ -162,7 +163,7 @@ class Apps:
 
 
 def _place(number: object) -> Place:
-    if not _NUMBER.fullmatch(str(number)):
+    if not isinstance(number, int | str) or not _NUMBER.fullmatch(str(number)):
         raise _Refused(400, "app_unreadable")
     run_id, step = divmod(int(str(number)), STEPS)
     if run_id >= 2**31:

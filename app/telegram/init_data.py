@@ -44,6 +44,6 @@ def claimed_language(init_data: str) -> str | None:
     """Return the language that whoever opened the page says they speak: unproven, for the choice of words only."""
     try:
         language = json.loads(parse_qs(init_data)["user"][0])["language_code"]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return None
     return language if isinstance(language, str) else None

@@ -220,7 +220,7 @@ def test_d19_an_exchange_that_ends_with_the_marker_alone_is_stored() -> None:
 
 
 def test_two_halves_of_a_stop_marker_around_another_one_are_not_shown() -> None:
-    chat = chat_with(TALKING)
+    chat = chat_with(talking(1, busy=True))
     assert step(COURSES, chat, reply("Bye! {ST{STOP}OP}"), TEXTS) == Step(
         chat_with(AFTER), (shown("Bye!"), row(Role.BOT, "Bye!", "Bye! {ST{STOP}OP}"), *NEXT)
     )

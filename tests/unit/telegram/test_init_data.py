@@ -82,6 +82,7 @@ def test_a_page_proves_nothing_after_a_day() -> None:
         (signed(user='{"language_code": 1}'), None),
         (signed(user="[]"), None),
         (signed(user="{"), None),
+        pytest.param("user=" + "[" * 60_000, None, id="nested"),
         ("", None),
     ],
 )
