@@ -27,7 +27,7 @@ from app.sandbox.client import LearnerClient, Message, SandboxClient, Transcript
 class Stage:
     """Runs hosts against one sandbox and one database; ``scripts`` is an empty folder for courses.
 
-    Hosts that start serve their pages at ``listen``, if it is set.
+    Hosts that start serve their pages at ``listen``, if it is set; with ``has_limits`` they keep Telegram's limits.
     """
 
     def __init__(self, sandbox_url: str, client: SandboxClient, database_url: str, scripts: Path) -> None:
@@ -36,6 +36,7 @@ class Stage:
         self.database_url = database_url
         self.scripts = scripts
         self.listen: tuple[str, int] | None = None
+        self.has_limits: bool | None = None
         self._running: dict[Host, asyncio.Task[None]] = {}
         self._processes: list[asyncio.subprocess.Process] = []
 
@@ -57,7 +58,9 @@ class Stage:
 
     def settings(self, *bots: BotSettings) -> HostSettings:
         """Return the settings of a host with these bots, by default one."""
-        return HostSettings(bots or (self.bot(),), self.database_url, self.sandbox_url, self.scripts, self.listen)
+        return HostSettings(
+            bots or (self.bot(),), self.database_url, self.sandbox_url, self.scripts, self.listen, self.has_limits
+        )
 
     def start(self, *bots: BotSettings) -> Host:
         """Start a host with these bots, by default one."""

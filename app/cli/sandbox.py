@@ -13,6 +13,7 @@ import typer
 def sandbox(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8080,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse messages above Telegram's limits.")] = False,
 ) -> None:
     """Serve a local Bot API and a chat page.
 
@@ -20,28 +21,30 @@ def sandbox(
     """
     from app.runtime.loop import run
 
-    run(_serve(host, port))
+    run(_serve(host, port, strict))
 
 
-async def _serve(host: str, port: int) -> None:
+async def _serve(host: str, port: int, strict: bool) -> None:
     import asyncio
     import signal
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with running_sandbox(host, port) as url:
+    async with running_sandbox(host, port, is_strict=strict) as url:
         print(f"the sandbox's Bot API and chat page are at {url}", flush=True)
         await stop.wait()
 
 
 @contextlib.asynccontextmanager
-async def running_sandbox(host: str, port: int, tokens: Iterable[str] = ()) -> AsyncIterator[str]:
+async def running_sandbox(
+    host: str, port: int, tokens: Iterable[str] = (), *, is_strict: bool = False
+) -> AsyncIterator[str]:
     """Run a sandbox that knows the bots of these tokens for the length of the block, and give its address."""
     from app.errors import FlotillaError
     from app.sandbox.server import Sandbox
 
-    server = Sandbox()
+    server = Sandbox(is_strict=is_strict)
     for token in tokens:
         server.world.bot(token)
     try:

@@ -84,6 +84,7 @@ def host_settings_from_environment(environ: Mapping[str, str], arguments: Sequen
         telegram_url=_telegram_url(environ, problems),
         scripts=scripts,
         listen=PAGES_ADDRESS if any(bot.app_url for bot in bots) else None,
+        has_limits=_limits(environ, problems),
     )
     if problems:
         raise InputError(problems)
@@ -110,6 +111,13 @@ def _telegram_url(environ: Mapping[str, str], problems: list[Problem]) -> str:
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         problems.append(_problem("TELEGRAM_API_URL", f"is {shown(url)}", f"write it like {TELEGRAM_API_URL}"))
     return url.rstrip("/")
+
+
+def _limits(environ: Mapping[str, str], problems: list[Problem]) -> bool | None:
+    value = environ.get("TELEGRAM_LIMITS") or None
+    if value not in (None, "true", "false"):
+        problems.append(_problem("TELEGRAM_LIMITS", f"is {shown(value or '')}", "write true or false"))
+    return None if value is None else value == "true"
 
 
 def _group(environ: Mapping[str, str], problems: list[Problem]) -> list[HostedBot]:

@@ -52,7 +52,8 @@ def host_settings(
     if url is None:
         raise ValueError("a fleet in the sandbox needs the sandbox's address")
     bots = tuple(_bot_settings(fleet, bot, listen) for bot in select_bots(fleet, names))
-    return HostSettings(bots, database_url, url, fleet.scripts, listen)
+    has_limits = {"true": True, "false": False}.get(fleet.environ.get("TELEGRAM_LIMITS", ""))
+    return HostSettings(bots, database_url, url, fleet.scripts, listen, has_limits)
 
 
 def _bot_settings(fleet: Fleet, bot: Bot, listen: tuple[str, int] | None) -> BotSettings:

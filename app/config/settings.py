@@ -119,7 +119,8 @@ class BotSettings:
 class HostSettings:
     """What a host runs and where: its bots, the database, the Bot API server and the folder with the courses.
 
-    With ``listen`` (address, port) it serves its bots' web pages there.
+    With ``listen`` (address, port) it serves its bots' web pages there. ``has_limits`` holds messages back that are
+    above Telegram's limits; ``None`` does so with Telegram's own server only.
     """
 
     bots: tuple[BotSettings, ...]
@@ -127,3 +128,9 @@ class HostSettings:
     telegram_url: str = TELEGRAM_API_URL
     scripts: Path = Path("scripts")
     listen: tuple[str, int] | None = None
+    has_limits: bool | None = None
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether messages above Telegram's limits are held back."""
+        return self.telegram_url == TELEGRAM_API_URL if self.has_limits is None else self.has_limits

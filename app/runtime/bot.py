@@ -29,6 +29,7 @@ from app.store.lock import BotLocks, Channel
 from app.store.store import Store
 from app.telegram.api import BotApi, TelegramSession, backoff
 from app.telegram.error import FloodWait, TelegramError, TokenRefused
+from app.telegram.limits import Limits
 from app.telegram.poller import Poller
 from app.texts import Texts, texts_for
 
@@ -59,11 +60,12 @@ class State(StrEnum):
 
 @dataclass(slots=True)
 class Services:
-    """What all bots of a host share."""
+    """What all bots of a host share; ``is_limited`` holds back what is above Telegram's limits."""
 
     session: TelegramSession
     store: Store
     locks: BotLocks
+    is_limited: bool = False
 
 
 class Bot:
@@ -81,6 +83,7 @@ class Bot:
         self._outbox: Outbox | None = None
         self._shift: Shift | None = None
         self._model = ModelClient(settings.dialog) if settings.dialog is not None else None
+        self._limits = Limits() if services.is_limited else None
         self._last_poll = time.monotonic()
 
     @property
@@ -210,8 +213,9 @@ class Bot:
     async def _new_outbox(self) -> Outbox:
         if self._outbox is not None:
             await self._outbox.settled()
-        language = self.settings.language
-        self._outbox = Outbox(self.botname, self._api, self._services.store, language, self._speak())
+        self._outbox = Outbox(
+            self.botname, self._api, self._services.store, self.settings.language, self._speak(), self._limits
+        )
         return self._outbox
 
     def _speak(self) -> Speak | None:

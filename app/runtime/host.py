@@ -140,7 +140,7 @@ async def _services(settings: HostSettings) -> AsyncIterator[Services]:
         locks = BotLocks(settings.database_url)
         try:
             async with TelegramSession(settings.telegram_url) as session:
-                yield Services(session, store, locks)
+                yield Services(session, store, locks, settings.is_limited)
         finally:
             await locks.close()
     finally:

@@ -19,6 +19,7 @@ from app.store.store import Store
 from app.telegram.api import BotApi, backoff
 from app.telegram.encode import SEND_MEDIA, SEND_SPEECH, Request, new_message, voice_call
 from app.telegram.error import ChatBlocked, Rejected, TokenRefused
+from app.telegram.limits import Limits
 from app.telegram.media import File, files_of, first_call, rest
 from app.telegram.sender import Sender, SenderClosedError, Sent
 from app.texts import texts_for
@@ -43,11 +44,17 @@ class Outbox:
     """
 
     def __init__(
-        self, name: str, api: BotApi, store: Store, language: str | None = None, speak: Speak | None = None
+        self,
+        name: str,
+        api: BotApi,
+        store: Store,
+        language: str | None = None,
+        speak: Speak | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._name = name
         self._api = api
-        self._sender = Sender(name, api)
+        self._sender = Sender(name, api, limits)
         self._store = store
         self._settler = Settler(store, name)
         self._language = language

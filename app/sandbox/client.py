@@ -206,6 +206,14 @@ class SandboxClient:
         """Forget all faults."""
         await self.request("DELETE", "faults")
 
+    async def set_strict(self, strict: bool = True) -> None:
+        """Have messages above Telegram's limits refused, or admitted."""
+        await self.request("POST", "limits", {"strict": strict})
+
+    async def refused(self) -> int:
+        """Return how many messages were above the limits so far."""
+        return int((await self.request("GET", "limits"))["refused"])
+
     async def request(self, verb: str, path: str, body: Json | None = None, query: Json | None = None) -> Any:
         """Send a request and return its answer; raise ``RefusedError`` if it was refused."""
         if self._session is None:

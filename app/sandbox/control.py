@@ -17,6 +17,7 @@ from app.sandbox.changes import Changes
 from app.sandbox.errors import ApiError, bad_request
 from app.sandbox.faults import Fault, Faults
 from app.sandbox.learner import Hand, transcript
+from app.sandbox.limits import Limits
 from app.sandbox.state import TOKEN, Bot, World
 
 LONGEST_WAIT = 60
@@ -44,9 +45,10 @@ KINDS = ("photo", "video", "audio", "voice", "document", "animation")
 class Control:
     """Handlers of ``/sandbox/...`` and the page."""
 
-    def __init__(self, world: World, faults: Faults) -> None:
+    def __init__(self, world: World, faults: Faults, limits: Limits) -> None:
         self._world = world
         self._faults = faults
+        self._limits = limits
         self._actions: dict[str, Callable[[Hand, Json], Any]] = {
             "open": lambda hand, body: None,
             "text": lambda hand, body: hand.send_text(_string(body, "text"), via_bot=body.get("via_bot") is True).id,
@@ -77,6 +79,8 @@ class Control:
             ("GET", "faults", self.list_faults),
             ("POST", "faults", self.add_fault),
             ("DELETE", "faults", self.clear_faults),
+            ("GET", "limits", self.show_limits),
+            ("POST", "limits", self.set_limits),
         ]
         for verb, path, handler in routes:
             app.router.add_route(verb, f"/sandbox/{path}", _answering(handler))
@@ -173,6 +177,18 @@ class Control:
         """Forget all faults."""
         self._faults.waiting.clear()
         return web.json_response({})
+
+    async def show_limits(self, request: web.Request) -> web.StreamResponse:
+        """Tell whether messages above Telegram's limits are refused, and how many were."""
+        return web.json_response({"strict": self._limits.is_strict, "refused": self._limits.refused})
+
+    async def set_limits(self, request: web.Request) -> web.StreamResponse:
+        """Refuse messages above Telegram's limits, or admit them."""
+        strict = (await _body(request)).get("strict")
+        if not isinstance(strict, bool):
+            raise bad_request("strict must be true or false")
+        self._limits.is_strict = strict
+        return await self.show_limits(request)
 
     def _bot(self, request: web.Request) -> Bot:
         name = request.match_info["bot"]

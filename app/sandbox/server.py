@@ -20,6 +20,7 @@ from app.sandbox.arguments import UNKNOWN_TYPE, Arguments, Upload
 from app.sandbox.control import Control
 from app.sandbox.errors import ApiError, bad_request, not_found
 from app.sandbox.faults import Fault, FaultKind, Faults
+from app.sandbox.limits import Limits
 from app.sandbox.media import file_at
 from app.sandbox.methods import BY_LOWER_NAME, SILENT
 from app.sandbox.state import Bot, Call, World
@@ -32,13 +33,15 @@ BODY_LIMIT = 50 * 1024 * 1024
 class Sandbox:
     """A Bot API server for any token, with its learners.
 
-    ``names`` gives some tokens a (username, title); bots of other tokens appear when they are first used. Everything is
-    in memory and belongs to the event loop that called ``start``.
+    ``names`` gives some tokens a (username, title); bots of other tokens appear when they are first used. One that
+    ``is_strict`` refuses messages above Telegram's limits. Everything is in memory and belongs to the event loop that
+    called ``start``.
     """
 
-    def __init__(self, names: Mapping[str, tuple[str, str]] | None = None) -> None:
+    def __init__(self, names: Mapping[str, tuple[str, str]] | None = None, *, is_strict: bool = False) -> None:
         self.world = World(names or {})
         self.faults = Faults()
+        self.limits = Limits(is_strict=is_strict)
         self.url = ""
         self._runner: web.AppRunner | None = None
         self._deliveries: dict[str, tuple[Webhook, asyncio.Task[None]]] = {}
@@ -83,7 +86,7 @@ class Sandbox:
         app = web.Application(client_max_size=BODY_LIMIT)
         app.router.add_route("*", "/bot{token}/{method}", self._answer)
         app.router.add_get("/file/bot{token}/{path:.+}", self._file)
-        Control(self.world, self.faults).add_routes(app)
+        Control(self.world, self.faults, self.limits).add_routes(app)
         app.router.add_route("*", "/{path:.*}", self._nothing_here)
         return app
 
@@ -107,6 +110,7 @@ class Sandbox:
             method = request.match_info["method"]
             fault = self._fault(bot, method, args)
             async with _befallen(fault):
+                self.limits.admit(bot.token, method, args.text("chat_id"))
                 result = await self.call(bot, method, args)
             return web.json_response({"ok": True, "result": result})
         except ApiError as error:

@@ -13,6 +13,7 @@ from app.observe.metrics import SENDS, UNKNOWN_SENDS
 from app.telegram.api import ANSWER_TIMEOUT, BotApi, backoff
 from app.telegram.encode import Request
 from app.telegram.error import FloodWait, Rejected, TelegramError, Unavailable
+from app.telegram.limits import FREE_METHODS, Limits
 
 if TYPE_CHECKING:
     from aiogram.utils.backoff import Backoff
@@ -45,11 +46,15 @@ class Sent:
 
 
 class Sender:
-    """Sends the requests of one bot. Callers keep the order within a chat by awaiting one request before the next."""
+    """Sends the requests of one bot. Callers keep the order within a chat by awaiting one request before the next.
 
-    def __init__(self, name: str, api: BotApi) -> None:
+    Without ``limits`` it is as fast as the server allows.
+    """
+
+    def __init__(self, name: str, api: BotApi, limits: Limits | None = None) -> None:
         self._name = name
         self._api = api
+        self._limits = limits
         self._open = asyncio.Event()
         self._open.set()
         self._closed = asyncio.Event()
@@ -60,6 +65,8 @@ class Sender:
         """Begin no more calls: those under way end as they may, all waiting ones raise ``SenderClosedError``."""
         self._closed.set()
         self._open.set()
+        if self._limits is not None:
+            self._limits.dismiss()
 
     async def send(self, request: Request) -> Sent:
         """Perform one request until Telegram accepts it.
@@ -116,6 +123,21 @@ class Sender:
             log.debug("press not answered", bot=self._name, reason=trouble.description)
 
     async def _call(self, request: Request, params: Mapping[str, Any]) -> Any:
+        """Make the call when the limits admit it."""
+        limits = self._limits
+        if limits is None or request.method in FREE_METHODS:
+            return await self._perform(request, params)
+        chat_id = params["chat_id"]
+        while seconds := limits.pause(chat_id):
+            await self._sleep(seconds)
+        if not await limits.begin():
+            raise SenderClosedError
+        try:
+            return await self._perform(request, params)
+        finally:
+            limits.end(chat_id)
+
+    async def _perform(self, request: Request, params: Mapping[str, Any]) -> Any:
         patience = ANSWER_TIMEOUT if request.method in _QUICK else MEDIA_PATIENCE
         while True:
             await self._open.wait()

@@ -212,7 +212,21 @@ def test_dialogs_and_options_of_a_group() -> None:
     assert settings.listen == ("0.0.0.0", 8080)
 
 
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, True),
+        ({"TELEGRAM_LIMITS": "false"}, False),
+        ({"TELEGRAM_API_URL": "http://localhost:8081"}, False),
+        ({"TELEGRAM_API_URL": "http://localhost:8081", "TELEGRAM_LIMITS": "true"}, True),
+    ],
+)
+def test_limits_are_those_of_telegrams_own_server(variables: dict[str, str], expected: bool) -> None:
+    assert host_settings_from_environment(OLD | variables).is_limited is expected
+
+
 ERRORS = [
+    (OLD | {"TELEGRAM_LIMITS": "off"}, ["TELEGRAM_LIMITS: is 'off'; write true or false"]),
     (
         OLD | {"BOT_COMMANDS": "help,nxt", "BOT_KEYWORDS": "yes", "BOT_ADMINS": "5,@ann"},
         [
