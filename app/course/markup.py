@@ -89,6 +89,8 @@ def split(text: str, parse_mode: ParseMode | None, limit: int = TEXT_LIMIT) -> l
     white space at that place is dropped. Entities that cross it are closed and begun again. A text with broken markup
     is cut as plain text. A text that fits comes back unchanged. ``limit`` is two or more.
     """
+    if utf16_length(text) <= limit:  # markup only takes characters away
+        return [text]
     try:
         tokens = list(_tokens(text, parse_mode))
     except MarkupError:
@@ -100,7 +102,7 @@ def split(text: str, parse_mode: ParseMode | None, limit: int = TEXT_LIMIT) -> l
 
 def utf16_length(text: str) -> int:
     """Return the number of UTF-16 code units, the unit of all of Telegram's limits and offsets."""
-    return len(text) + sum(character > "\uffff" for character in text)
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def checked_link(url: str) -> str | None:
