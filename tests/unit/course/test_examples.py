@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ from app.config.options import Options
 from app.course.course import Course
 from app.course.grammar import TYPES
 from app.course.loader import ENTRY_KEYS, LIST_FILE, load_course, load_list
+from app.course.prompt import render
 from app.course.proof import prove
+from app.dialog.history import value_of
 from app.errors import Problem
 from app.runtime.library import Library, read_text
 from app.runtime.robot import Robot
@@ -68,6 +72,32 @@ def test_the_guide_explains_every_key(kind: str) -> None:
 
 def test_the_guide_explains_every_key_of_a_list() -> None:
     assert [key for key in ENTRY_KEYS if not re.search(rf"^\| .*`{key}`.* \|", GUIDE, re.MULTILINE)] == []
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the transcript of a dialog."""
+
+    role: str
+    report: str | None
+    json: str | None
+
+
+def said(role: str, text: str) -> Row:
+    return Row(role, text, json.dumps({"content": text}))
+
+
+OPENING = Row("bot", "T", json.dumps({"element_data": {"type": "dialog", "text": "T"}}))
+CONVERSATION = [OPENING, said("user", "u1"), said("bot", "a1"), said("user", "u2"), said("bot", "a2")]
+
+
+@pytest.mark.parametrize(
+    ("names", "result"), re.findall(r"^\| (`{{.*}}`.*) \| ((?:[Tua]\d? ?)+) \|$", GUIDE, re.MULTILINE)
+)
+def test_the_variables_of_the_guide_stand_for_what_it_says(names: str, result: str) -> None:
+    for prompt in re.findall(r"`(.*?)`", names):
+        text = render(prompt, lambda variable: value_of(variable, CONVERSATION) or "")
+        assert re.sub(r"### \w+:\n", "", text).split("\n\n") == result.split()
 
 
 @pytest.mark.parametrize("line", COMMANDS)
