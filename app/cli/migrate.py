@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,19 +15,17 @@ def migrate(
 ) -> None:
     """Bring the database up to date.
 
-    Waits for it, and does nothing when it has the schema of this version already. DATABASE_URL may stand in .env.
+    Waits for it, and does nothing when it has the schema of this version already.
     """
     import asyncio
 
-    from app.config.load import read_environment
     from app.errors import FlotillaError
     from app.store.connection import wait_until_ready
     from app.store.migrate import migrate as apply_migrations
 
-    url = database_url or read_environment(Path(), os.environ).get("DATABASE_URL", "")
+    url = database_url or os.environ.get("DATABASE_URL", "")
     if not url:
-        remedy = "set it, here or in .env, to postgresql://user:password@host/database"
-        raise FlotillaError(f"DATABASE_URL is not set; {remedy}")
+        raise FlotillaError("DATABASE_URL is not set; set it to postgresql://user:password@host/database")
     asyncio.run(wait_until_ready(url, DATABASE_WAIT_SECONDS, countdown))
     applied = apply_migrations(url)
     print("\n".join(f"applied {name}" for name in applied) or "the database is up to date")

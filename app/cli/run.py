@@ -28,7 +28,7 @@ def run(
         int | None,
         typer.Option(
             envvar="PAGES_PORT",
-            help="Port of the pages of mini apps; default: the one after that of the chat page, if it is free.",
+            help="Port of webhooks and mini apps' pages; default: the one after that of the chat page, if it is free.",
             min=1,
             max=65535,
         ),
@@ -66,7 +66,7 @@ async def _serve(
     from app.runtime.main import log_files, serve
 
     async with _sandbox(fleet, port) as telegram_url:
-        has_pages = fleet.sandbox or any(fleet.app_url(bot) for bot in fleet.bots)
+        has_pages = fleet.sandbox or any(fleet.app_url(bot) or fleet.webhook_url(bot) for bot in fleet.bots)
         listen = _pages_address(pages_port, port) if has_pages else None
         settings = host_settings(fleet, names, database_url=database_url, telegram_url=telegram_url, listen=listen)
         configure_logs("text", log_level, log_files(settings))

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -14,7 +15,15 @@ from app.config.dialog import Dialog, dialog_settings
 from app.config.options import COMMANDS, Options
 from app.config.predecessor import predecessor_variables
 from app.config.rules import Admin, Commands, language_of
-from app.config.settings import TELEGRAM_API_URL, BotSettings, DialogSettings, HostSettings, Mode, WebhookSettings
+from app.config.settings import (
+    MAX_CONNECTIONS,
+    TELEGRAM_API_URL,
+    BotSettings,
+    DialogSettings,
+    HostSettings,
+    Mode,
+    WebhookSettings,
+)
 from app.config.tokens import SANDBOX_TOKEN, is_well_formed, sandbox_token, shown
 from app.errors import EXIT_USAGE, FlotillaError, InputError, Problem
 
@@ -25,7 +34,7 @@ DIALOG_VARIABLE = "DIALOG"
 """Holds the ``dialog`` section of bots that have none of their own, as JSON; it names the variables with the keys."""
 
 PAGES_ADDRESS = ("0.0.0.0", 8080)
-"""Where a host serves the pages of its bots, if one has a page."""
+"""Where a host takes webhooks and serves the pages of its bots, if one has such."""
 
 _REMEDIES = {
     "BOT_API_TOKEN": "get a token from @BotFather and put BOT_API_TOKEN=... into .env",
@@ -54,6 +63,7 @@ class HostedBot(BaseModel):
     language: str | None = None
     log_file: Path | None = None
     webhook_url: str | None = None
+    fallback: Literal["polling"] | None = None
     commands: Commands = COMMANDS
     keywords: bool = False
     admins: tuple[Admin, ...] = ()
@@ -83,7 +93,7 @@ def host_settings_from_environment(environ: Mapping[str, str], arguments: Sequen
         database_url=_required("DATABASE_URL", environ, problems),
         telegram_url=_telegram_url(environ, problems),
         scripts=scripts,
-        listen=PAGES_ADDRESS if any(bot.app_url for bot in bots) else None,
+        listen=PAGES_ADDRESS if any(bot.app_url or bot.mode is Mode.WEBHOOK for bot in bots) else None,
         has_limits=_limits(environ, problems),
     )
     if problems:
@@ -151,6 +161,7 @@ def _single(environ: Mapping[str, str], folder: str, problems: list[Problem]) ->
         language=environ.get("LANGUAGE"),
         log_file=Path(log_file) if log_file else None,
         webhook_url=environ.get("WEBHOOK_URL"),
+        fallback=_fallback(environ, problems),
         commands=_commands(environ, problems),
         keywords=_keywords(environ, problems),
         admins=_admins(environ, problems),
@@ -216,6 +227,13 @@ def _mode(environ: Mapping[str, str], problems: list[Problem]) -> Mode:
     return Mode(value)
 
 
+def _fallback(environ: Mapping[str, str], problems: list[Problem]) -> Literal["polling"] | None:
+    value = environ.get("BOT_FALLBACK")
+    if value and value != Mode.POLLING:
+        problems.append(_problem("BOT_FALLBACK", f"is {shown(value)}", "write 'polling', or leave it out"))
+    return "polling" if value else None
+
+
 def _folder(environ: Mapping[str, str], arguments: Sequence[str], scripts: Path, problems: list[Problem]) -> str:
     argument = arguments[0] if arguments else ""
     value = argument or environ.get("BOT_FOLDER", "")
@@ -251,6 +269,7 @@ def _settings(
         webhook=_webhook(bot, environ, problems),
         options=_options(bot, section, environ),
         dialog=_dialog(section, environ, problems),
+        fallback=Mode(bot.fallback) if bot.fallback else None,
     )
 
 
@@ -284,4 +303,14 @@ def _webhook(bot: HostedBot, environ: Mapping[str, str], problems: list[Problem]
         url=bot.webhook_url or _required("WEBHOOK_URL", environ, problems),
         secret_token=_required("WEBHOOK_SECRET_TOKEN", environ, problems),
         certificate=Path(certificate) if certificate else None,
+        max_connections=_max_connections(environ, problems),
     )
+
+
+def _max_connections(environ: Mapping[str, str], problems: list[Problem]) -> int:
+    value = environ.get("WEBHOOK_MAX_CONNECTIONS") or str(MAX_CONNECTIONS)
+    if not re.fullmatch(r"[1-9][0-9]?|100", value):
+        found = _problem("WEBHOOK_MAX_CONNECTIONS", f"is {shown(value)}", "write a number from 1 to 100")
+        problems += [found] if found not in problems else []
+        return MAX_CONNECTIONS
+    return int(value)

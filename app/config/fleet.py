@@ -16,6 +16,7 @@ from app.config.rules import (
     Admin,
     ChatId,
     Commands,
+    Connections,
     CoursesFolder,
     Fallback,
     Image,
@@ -37,7 +38,7 @@ from app.config.rules import (
     language_of,
 )
 from app.config.section import Section
-from app.config.settings import TELEGRAM_API_URL, Mode
+from app.config.settings import MAX_CONNECTIONS, TELEGRAM_API_URL, Mode
 from app.config.template import single_reference
 from app.errors import Problem
 
@@ -65,6 +66,10 @@ class Webhook(Section):
     )
     ssl_cert_path: Line | None = Field(None, description="Own certificate (PEM); default: the proxy obtains one")
     ssl_key_path: Line | None = Field(None, description="Its key; default: the same path ending in .key")
+    max_connections: Connections = Field(
+        MAX_CONNECTIONS, description="How many requests at a time Telegram may send to each bot"
+    )
+    only_telegram: bool = Field(False, description="Whether the proxy lets only Telegram's own addresses in")
 
     @property
     def key_path(self) -> str | None:

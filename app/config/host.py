@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from urllib.parse import urlsplit
 
 from app.config.dialog import dialog_settings
 from app.config.fleet import Bot, Fleet
 from app.config.options import Options
-from app.config.settings import BotSettings, HostSettings, WebhookSettings
+from app.config.settings import BotSettings, HostSettings, Mode, WebhookSettings
 from app.config.template import resolve
 from app.config.tokens import sandbox_token
 from app.errors import EXIT_USAGE, FlotillaError
@@ -45,7 +46,8 @@ def host_settings(
     """Make the settings of a host that runs the bots called ``names`` (none: all) of a fleet loaded with its secrets.
 
     ``telegram_url`` is the address of the sandbox; other fleets know their Bot API server. At ``listen`` (address,
-    port) the host serves the pages of its bots: in the sandbox of all of them, else of those with ``mini_apps``.
+    port) the host takes webhooks and serves the pages of its bots: in the sandbox of all of them, else of those with
+    ``mini_apps``.
     Raises :class:`UnknownBotError`: a name is not one of a bot.
     """
     url = telegram_url or fleet.telegram_url
@@ -65,9 +67,10 @@ def _bot_settings(fleet: Fleet, bot: Bot, listen: tuple[str, int] | None) -> Bot
         mode=bot.mode,
         language=bot.language,
         log_file=fleet.path.parent / bot.log_file if bot.log_file else None,
-        webhook=_webhook_settings(fleet, bot),
+        webhook=_webhook_settings(fleet, bot, listen),
         options=options_of(fleet, bot, _app_url(fleet, bot, listen) if listen else None),
         dialog=dialog_settings(fleet.dialog_of(bot), fleet.environ),
+        fallback=Mode(bot.fallback) if bot.fallback else None,
     )
 
 
@@ -91,13 +94,19 @@ def _app_url(fleet: Fleet, bot: Bot, listen: tuple[str, int]) -> str | None:
     return resolve(url, fleet.environ) if url else None
 
 
-def _webhook_settings(fleet: Fleet, bot: Bot) -> WebhookSettings | None:
+def _webhook_settings(fleet: Fleet, bot: Bot, listen: tuple[str, int] | None) -> WebhookSettings | None:
+    """Describe a bot's webhook; the sandbox of this machine calls it without a proxy in between."""
     url = fleet.webhook_url(bot)
     if url is None or fleet.webhook is None:
         return None
+    secret = resolve(fleet.webhook.secret_token, fleet.environ)
+    if fleet.sandbox and listen:
+        path = urlsplit(resolve(url, fleet.environ)).path
+        return WebhookSettings(f"http://{listen[0]}:{listen[1]}{path}", secret)
     certificate = fleet.webhook.ssl_cert_path
     return WebhookSettings(
         url=resolve(url, fleet.environ),
-        secret_token=resolve(fleet.webhook.secret_token, fleet.environ),
+        secret_token=secret,
         certificate=fleet.path.parent / certificate if certificate else None,
+        max_connections=fleet.webhook.max_connections,
     )

@@ -15,7 +15,6 @@ from app.config.document import Document, Place, read_document
 from app.config.fleet import Alerts, Bot, Defaults, Fleet, FleetFile, Webhook
 from app.config.relations import relation_problems
 from app.config.rules import LITERAL_KEY_REMEDY, SANDBOX, Surroundings
-from app.config.settings import Mode
 from app.config.template import TemplateError, resolve
 from app.config.tokens import holds_key, holds_token, shown
 from app.errors import InputError, Problem
@@ -209,9 +208,6 @@ def _document_problems(document: Document) -> Iterator[Problem]:
 
 
 def _warnings(keys: FleetFile, document: Document, folder: Path) -> Iterator[Problem]:
-    for index, bot in enumerate(keys.bots):
-        if bot.mode is Mode.WEBHOOK:
-            yield document.warning(("bots", index, "mode"), "webhook is not supported yet", "the bot is polled instead")
     hook = keys.webhook
     if hook is None:
         return

@@ -370,6 +370,7 @@ Effort = Annotated[str, _Resolved, AfterValidator(_not_blank)]
 Temperature = Annotated[float, _Resolved, Field(ge=0, le=2)]
 Seconds = Annotated[float, _Resolved, Field(ge=1, le=3600)]
 Retries = Annotated[int, _Resolved, Field(ge=0, le=20)]
+Connections = Annotated[int, _Resolved, Field(ge=1, le=100)]
 Count = Annotated[int, _Resolved, Field(ge=1)]
 Admin = Annotated[int, _Resolved]
 Commands = Annotated[

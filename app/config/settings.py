@@ -12,6 +12,10 @@ TELEGRAM_API_URL = "https://api.telegram.org"
 """The Bot API server that is used when none is configured."""
 
 
+MAX_CONNECTIONS = 40
+"""How many requests at a time Telegram sends to a webhook unless told otherwise."""
+
+
 class Mode(StrEnum):
     """How updates come in."""
 
@@ -21,11 +25,15 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WebhookSettings:
-    """Where Telegram delivers one bot's updates; ``certificate`` is sent to Telegram if it is our own."""
+    """Where Telegram delivers one bot's updates; ``certificate`` is sent to Telegram if it is our own.
+
+    Telegram calls with up to ``max_connections`` requests at a time.
+    """
 
     url: str
     secret_token: str = field(repr=False)
     certificate: Path | None = None
+    max_connections: int = MAX_CONNECTIONS
 
 
 class Api(StrEnum):
@@ -100,7 +108,7 @@ class BotSettings:
     ``name`` is the service name, ``bot_name`` what ``run.botname`` holds (empty: the username that ``getMe`` returns).
     ``folder`` is relative to the scripts folder: ``""`` or ends with ``/``. ``language`` (``ru``, ``en``) chooses the
     texts that learners see; ``None`` lets each learner's own language decide. Without ``dialog`` the bot cannot answer
-    in dialogs.
+    in dialogs. ``fallback`` is how updates come in while the webhook fails, if at all.
     """
 
     name: str
@@ -113,14 +121,15 @@ class BotSettings:
     webhook: WebhookSettings | None = None
     options: Options = DEFAULT_OPTIONS
     dialog: DialogSettings | None = None
+    fallback: Mode | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
     """What a host runs and where: its bots, the database, the Bot API server and the folder with the courses.
 
-    With ``listen`` (address, port) it serves its bots' web pages there. ``has_limits`` holds messages back that are
-    above Telegram's limits; ``None`` does so with Telegram's own server only.
+    With ``listen`` (address, port) it serves its bots' web pages and webhooks there. ``has_limits`` holds messages back
+    that are above Telegram's limits; ``None`` does so with Telegram's own server only.
     """
 
     bots: tuple[BotSettings, ...]

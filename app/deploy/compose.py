@@ -14,7 +14,7 @@ from app.config.environment import BOTS_VARIABLE, DIALOG_VARIABLE, HostedBot
 from app.config.fleet import Bot, Fleet
 from app.config.options import COMMANDS
 from app.config.rules import memory_bytes
-from app.config.settings import Mode
+from app.config.settings import MAX_CONNECTIONS, Mode
 from app.config.template import Reference, rewrite
 from app.config.tokens import SANDBOX_TOKEN
 from app.deploy.proxy import CERTIFICATE, HEALTH_PORT, KEY, caddyfile, ports, routes
@@ -299,6 +299,8 @@ def _environment(fleet: Fleet, bots: Sequence[Bot]) -> dict[str, Value]:
     own = _group(fleet, bots) if bots[0].group else _single(fleet, bots[0])
     if any(bot.mode is Mode.WEBHOOK for bot in bots) and fleet.webhook:
         own["WEBHOOK_SECRET_TOKEN"] = _compose_text(fleet.webhook.secret_token)
+        if fleet.webhook.max_connections != MAX_CONNECTIONS:
+            own["WEBHOOK_MAX_CONNECTIONS"] = str(fleet.webhook.max_connections)
         if fleet.webhook.ssl_cert_path:
             own["WEBHOOK_SSL_CERT"] = BOT_CERTIFICATE
     for bot in bots:
@@ -345,6 +347,7 @@ def _hosted(fleet: Fleet, bot: Bot) -> HostedBot:
         language=bot.language,
         log_file=_log_file(bot),
         webhook_url=fleet.webhook_url(bot),
+        fallback=bot.fallback,
         commands=bot.commands,
         keywords=bot.keywords,
         admins=bot.admins,

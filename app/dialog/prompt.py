@@ -37,7 +37,6 @@ async def compose(dialog: Dialog, course: Course, rows_of: RowsOf, settings: Dia
         messages=(*system, *_said(dialog, base, history.turns)),
         temperature=_first_set(dialog.temperature, settings.temperature, DEFAULT_TEMPERATURE),
         reasoning=dialog.reasoning or settings.reasoning or DEFAULT_REASONING,
-        heard=sum(line.role == "user" for line in history.turns),
     )
 
 

@@ -11,15 +11,13 @@ from app.course.element import Line
 class ReplyRequest:
     """A conversation to be continued; ``None`` leaves a choice to the server.
 
-    ``temperature`` and ``reasoning`` are wishes: a model that does not take them is not sent them. ``heard`` counts the
-    learner's messages of this dialog in it.
+    ``temperature`` and ``reasoning`` are wishes: a model that does not take them is not sent them.
     """
 
     model: str
     messages: tuple[Line, ...] = field(repr=False)
     temperature: float | None = None
     reasoning: str | None = None
-    heard: int = 0
 
 
 @dataclass(frozen=True, slots=True)

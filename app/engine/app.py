@@ -50,12 +50,12 @@ def answer_app(element: MiniApp, run: Run, answer: str, texts: Texts) -> Reply:
 
 
 def _meaning(element: MiniApp, answer: str) -> frozenset[tuple[str, str]]:
-    """Return what was answered, whatever the order in which it was typed, in small or in capital letters."""
+    """Return what was answered, whatever the order in which it was typed."""
     names = placeholders(element.question) if element.form is Form.TYPEIN else ()
     if not names:
         return frozenset({("", answer.strip())})
     marks = list(re.finditer(rf"(?:^|,)\s*({'|'.join(names)})\s*:", answer))
     ends = [*(mark.start() for mark in marks[1:]), len(answer)]
     before = answer[: marks[0].start()] if marks else answer
-    pairs = {(mark[1], answer[mark.end() : end].strip().casefold()) for mark, end in zip(marks, ends, strict=False)}
-    return frozenset(pairs | {("", before.strip().casefold())})
+    pairs = {(mark[1], answer[mark.end() : end].strip()) for mark, end in zip(marks, ends, strict=False)}
+    return frozenset(pairs | {("", before.strip())})

@@ -27,7 +27,7 @@ def say(scene: Scene, run: Run, element: Dialog, text: str, *before: Action) -> 
     is_last_word = talk.messages >= _max_messages(element, scene)
     row = said_row(run, Role.USER, text, text)
     if talk.is_busy:
-        later = replace(talk, messages=talk.messages + 1, is_behind=talk.is_behind or not is_last_word)
+        later = replace(talk, messages=talk.messages + 1, is_behind=not is_last_word)
         return _stand(scene, run, later, *before, row)
     now = Talk(talk.messages + 1, is_busy=True)
     return _stand(scene, run, now, *before, row, StartJob(run.run_id, run.step, JobKind.REPLY))
@@ -58,15 +58,13 @@ def reply_received(scene: Scene, event: ReplyReceived) -> Step:
     if not shown and not is_over:
         return _fail(scene, run, element, Trouble.MODEL, event.message_id)
     talk = run.talk or Talk()
-    # What was written before the model was asked is answered already.
-    is_behind = talk.is_behind and event.heard < talk.messages
-    is_over = is_over or (not is_behind and talk.messages >= _max_messages(element, scene))
+    is_over = is_over or (not talk.is_behind and talk.messages >= _max_messages(element, scene))
     buttons = () if is_over else exit_buttons(element, run, scene)
     said: tuple[Action, ...] = (_spoken(element, shown, buttons, event.message_id),) if shown else ()
     said = (*said, said_row(run, Role.BOT, shown, event.text))
     if is_over:
         return scene.go(said, advance(scene, replace(run, talk=Talk(talk.messages))))
-    if is_behind:
+    if talk.is_behind:
         again = StartJob(run.run_id, run.step, JobKind.REPLY)
         return _stand(scene, run, Talk(talk.messages, is_busy=True), *said, again)
     return _stand(scene, run, Talk(talk.messages), *said)

@@ -137,8 +137,7 @@ class Trouble(Enum):
 class ReplyReceived:
     """The model answered in the dialog of this step: ``text`` as it wrote it, stop marker included.
 
-    ``message_id`` is the message that already shows the beginning of the reply, if it was streamed. ``heard`` counts
-    the learner's messages that it answers: those of the dialog that were written when the model was asked.
+    ``message_id`` is the message that already shows the beginning of the reply, if it was streamed.
     """
 
     learner: Learner
@@ -147,7 +146,6 @@ class ReplyReceived:
     step: int
     text: str
     message_id: int | None = None
-    heard: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,5 +14,8 @@ RESENT = Counter(
 )
 TIMERS = Counter("flotilla_timers", "Due timers by outcome: delivered, postponed", ["bot", "outcome"])
 DEAD_UPDATES = Counter("flotilla_dead_updates", "Updates set aside because their turn fails", ["bot"])
+REFUSED_REQUESTS = Counter(
+    "flotilla_refused_requests", "Webhook requests that were refused, by HTTP status", ["bot", "status"]
+)
 JOBS = Counter("flotilla_jobs", "Jobs by outcome: done, dropped, postponed, given up", ["bot", "kind", "outcome"])
 TOKENS = Counter("flotilla_tokens", "Tokens of the model by direction: input, output", ["bot", "direction"])

@@ -1,4 +1,4 @@
-"""One bot of a host, from its first call to its last: identify, take its lock, deliver what is left, poll."""
+"""One bot of a host, from its first call to its last: identify, take its lock, deliver what is left, take updates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from app.config.settings import BotSettings, Mode
 from app.dialog.model import ModelClient
@@ -18,6 +18,8 @@ from app.engine.event import Event
 from app.observe.logs import get_log
 from app.runtime.decision import Rules
 from app.runtime.dialogs import Dialogs, Workplace
+from app.runtime.intake import Intake
+from app.runtime.keeper import Keeper
 from app.runtime.library import Library
 from app.runtime.menu import set_menus
 from app.runtime.outbox import Outbox, Speak
@@ -28,6 +30,7 @@ from app.store.errors import StoreUnavailable
 from app.store.lock import BotLocks, Channel
 from app.store.store import Store
 from app.telegram.api import BotApi, TelegramSession, backoff
+from app.telegram.decode import Update
 from app.telegram.error import FloodWait, TelegramError, TokenRefused
 from app.telegram.limits import Limits
 from app.telegram.poller import Poller
@@ -44,6 +47,9 @@ DRAIN_SECONDS = 8.0
 STALE_SECONDS = 90.0
 """A poller without a completed ``getUpdates`` for so long is not healthy."""
 
+STALE_WEBHOOK_SECONDS = 300.0
+"""A webhook that was not seen to be as it should be for so long is not healthy."""
+
 log = get_log(__name__)
 
 
@@ -53,9 +59,20 @@ class State(StrEnum):
     STARTING = "starting"
     STANDBY = "standby"
     POLLING = "polling"
+    WEBHOOK = "webhook"
     REFUSED = "token refused"
     FAILED = "failed"
     STOPPED = "stopped"
+
+
+class Receiver(Protocol):
+    """Gets updates while this process leads the bot: a poller, or the keeper of a webhook."""
+
+    async def run(self) -> None:
+        """Receive until ``stop``; raises ``TokenRefused`` when the token is revoked."""
+
+    def stop(self, *, is_lost: bool = False) -> None:
+        """End ``run``; ``is_lost`` when another host may lead the bot already."""
 
 
 @dataclass(slots=True)
@@ -79,25 +96,41 @@ class Bot:
         self._services = services
         self._api: BotApi
         self._stop = asyncio.Event()
-        self._poller: Poller | None = None
+        self._receiver: Receiver | None = None
         self._outbox: Outbox | None = None
         self._shift: Shift | None = None
+        self._intake: Intake | None = None
         self._model = ModelClient(settings.dialog) if settings.dialog is not None else None
         self._limits = Limits() if services.is_limited else None
-        self._last_poll = time.monotonic()
+        self._fresh_until = time.monotonic()
 
     @property
     def is_healthy(self) -> bool:
-        """Whether the bot does what it can: a poller polls. One that has ended says so in the log; its host is well."""
-        if self.state is State.POLLING:
-            return time.monotonic() - self._last_poll < STALE_SECONDS
+        """Whether the bot does what it can: a poller polls, a webhook is set.
+
+        One that has ended says so in the log; its host is well.
+        """
+        if self.state in (State.POLLING, State.WEBHOOK):
+            return time.monotonic() < self._fresh_until
         return self.state is not State.STARTING
 
     def stop(self) -> None:
         """Finish the turn under way, send what is committed, end ``run``."""
         self._stop.set()
-        if self._poller is not None:
-            self._poller.stop()
+        if self._receiver is not None:
+            self._receiver.stop()
+
+    async def accept(self, update: Update) -> bool:
+        """Apply what came by webhook, and return when its effect is committed.
+
+        ``False`` when Telegram has to send it again: the database is away, or the bot does not run here.
+        """
+        return self._intake is not None and await self._intake.put(update)
+
+    def doubt_webhook(self) -> None:
+        """Hear that somebody called the webhook with another secret."""
+        if isinstance(self._receiver, Keeper):
+            self._receiver.doubt()
 
     async def feed(self, event: Event) -> bool:
         """Apply what the learner did elsewhere than in the chat, and return when its effect is committed.
@@ -178,37 +211,61 @@ class Bot:
         """Take updates, do what is due and send messages while this process holds the bot's lock."""
         lost = asyncio.create_task(self._services.locks.lost(self.botname))
         outbox = await self._new_outbox()
-        shift = Shift(
-            lambda: self._rules(outbox), self._services.store, outbox, Dialogs(self._workplace(outbox)), self._stop
-        )
-        poller = Poller(self.settings.name, self._api, shift.apply, self._completed)
+        shift = self._new_shift(outbox)
+        intake = Intake(self.settings.name, shift.accept)
+        receiver = self._new_receiver(shift, intake)
 
         def give_way(_: object) -> None:
             self.state = State.STARTING
-            self._shift = None
+            self._shift = self._intake = None
             outbox.close()
+            intake.close(is_lost=True)
             shift.stop(is_lost=True)
-            poller.stop(is_lost=True)
+            receiver.stop(is_lost=True)
 
         try:
             if not await self._prepare(outbox):
                 return
-            self._poller, self._shift = poller, shift
+            self._receiver, self._shift, self._intake = receiver, shift, intake
             lost.add_done_callback(give_way)
-            self._completed()
-            self.state = State.POLLING
-            log.info("polling", bot=self.settings.name, courses=len(self.library.courses.courses))
-            async with self._setting_menus(), shift.working(self._services.locks, poller.stop):
-                await poller.run()
+            await self._lead(shift, receiver)
         finally:
-            self._poller = self._shift = None
+            self._receiver = self._shift = self._intake = None
             lost.remove_done_callback(give_way)
             if lost.done():
                 log.warning("lost the bot's lock with the database connection", bot=self.settings.name)
+                await intake.drained()
                 await outbox.abandon()
             else:
                 lost.cancel()
+                intake.close()
+                await intake.drained()
                 await outbox.drain(DRAIN_SECONDS)
+
+    async def _lead(self, shift: Shift, receiver: Receiver) -> None:
+        """Do what one process alone does for a bot: receive, or see to it that Telegram delivers; timers; jobs."""
+        is_polled = self.settings.webhook is None
+        if is_polled:
+            self._polled()
+        way = "polling" if is_polled else "waiting for updates by webhook"
+        log.info(way, bot=self.settings.name, courses=len(self.library.courses.courses))
+        async with self._setting_menus(), shift.working(self._services.locks, receiver.stop):
+            await receiver.run()
+
+    def _new_shift(self, outbox: Outbox) -> Shift:
+        dialogs = Dialogs(self._workplace(outbox))
+        return Shift(lambda: self._rules(outbox), self._services.store, outbox, dialogs, self._stop)
+
+    def _new_receiver(self, shift: Shift, intake: Intake) -> Receiver:
+        name, webhook = self.settings.name, self.settings.webhook
+
+        def poller() -> Poller:
+            return Poller(name, self._api, shift.apply, self._polled)
+
+        if webhook is None:
+            return poller()
+        polling = poller if self.settings.fallback is Mode.POLLING else None
+        return Keeper(name, self._api, webhook, lambda: intake.accepted, self._verified, polling)
 
     async def _new_outbox(self) -> Outbox:
         if self._outbox is not None:
@@ -223,11 +280,9 @@ class Bot:
         return partial(speak, voice) if voice is not None else None
 
     async def _prepare(self, outbox: Outbox) -> bool:
-        """Make the bot ready to be polled; tell whether it is, or is stopped meanwhile."""
-        if await self._until_answered(self._api.drop_webhook):
+        """Make the bot ready to take updates; tell whether it is, or is stopped meanwhile."""
+        if self.settings.webhook is None and await self._until_answered(self._api.drop_webhook):
             log.warning("removed the bot's webhook to poll it; its pending updates are kept", bot=self.settings.name)
-        if self.settings.mode is Mode.WEBHOOK:
-            log.warning("mode: webhook is not supported yet; the bot is polled instead", bot=self.settings.name)
         if self._stop.is_set():
             return False
         await outbox.take_over()
@@ -264,8 +319,16 @@ class Bot:
             stop=self._stop,
         )
 
-    def _completed(self) -> None:
-        self._last_poll = time.monotonic()
+    def _polled(self) -> None:
+        self._received(State.POLLING, STALE_SECONDS)
+
+    def _verified(self) -> None:
+        self._received(State.WEBHOOK, STALE_WEBHOOK_SECONDS)
+
+    def _received(self, state: State, seconds: float) -> None:
+        """Note that updates come in this way, and for how many seconds that is good to know."""
+        if self._shift is not None:  # else the last answer comes after the bot has gone to another host
+            self.state, self._fresh_until = state, time.monotonic() + seconds
 
     async def _until_answered(self, call: Callable[[], Awaitable[T]]) -> T | None:
         """Return the call's result, repeating it while Telegram is out of reach; ``None`` once the bot is stopped."""

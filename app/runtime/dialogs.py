@@ -142,7 +142,7 @@ class Dialogs:
             level = log.error if isinstance(failure, ModelRefused) else log.warning
             level("no reply of the model", bot=self._at.botname, chat=job.chat_id, reason=str(failure))
             return self._refused(job, Trouble.MODEL)
-        return await self._received(job, scene, reply, request.heard)
+        return await self._received(job, scene, reply)
 
     async def _trouble(self, job: Job, scene: _Scene, settings: DialogSettings) -> Trouble | None:
         """Return why the learner gets no reply now; one who has sent too many messages is banned."""
@@ -186,7 +186,7 @@ class Dialogs:
     def _beginning(self, element: Dialog, text: str) -> str:
         return as_html(shown(clean(text), self._at.options.stop_markers), is_html=element.is_html)
 
-    async def _received(self, job: Job, scene: _Scene, reply: Reply, heard: int) -> Feed:
+    async def _received(self, job: Job, scene: _Scene, reply: Reply) -> Feed:
         TOKENS.labels(self._at.botname, "input").inc(reply.input_tokens)
         TOKENS.labels(self._at.botname, "output").inc(reply.output_tokens)
         usage = Usage(job.chat_id, scene.run.course_id, job.run_id, reply.input_tokens, reply.output_tokens)
@@ -195,7 +195,7 @@ class Dialogs:
             # There is nothing to take the draft's place.
             await delete_draft(self._at.api, job.chat_id, message_id)
             message_id = None
-        event = ReplyReceived(Learner(job.chat_id), _now(), job.run_id, job.step, text, message_id, heard)
+        event = ReplyReceived(Learner(job.chat_id), _now(), job.run_id, job.step, text, message_id)
         return Feed(event, job_id=job.job_id, usage=usage)
 
     def _refused(self, job: Job, trouble: Trouble) -> Feed:

@@ -15,6 +15,7 @@ from app.runtime.apps import Apps
 from app.runtime.bot import DRAIN_SECONDS, Bot, Services, State
 from app.runtime.library import Library
 from app.runtime.web import WebServer
+from app.runtime.webhook import webhook_routes
 from app.store.errors import StoreUnavailable
 from app.store.lock import BotLocks
 from app.store.store import Store
@@ -80,11 +81,11 @@ class Host:
             await self._end(list(running), [*helpers, stop])
 
     def _web(self, store: Store) -> contextlib.AbstractAsyncContextManager[object]:
-        """Return the server of the bots' pages, if they have some."""
+        """Return the server of the bots' pages and webhooks, if they have some."""
         if self._settings.listen is None:
             return contextlib.nullcontext()
         apps = Apps(self.bots, store, self._settings.telegram_url)
-        return WebServer(self._settings.listen, apps.routes())
+        return WebServer(self._settings.listen, [*apps.routes(), *webhook_routes(self.bots)])
 
     @property
     def is_healthy(self) -> bool:

@@ -13,12 +13,16 @@ from app.runtime.outbox import Outbox
 from app.runtime.settler import when_available
 from app.runtime.timers import Timers
 from app.runtime.turn import Feed, Result, apply, deliver, feed
+from app.store.errors import StoreUnavailable
 from app.store.lock import BotLocks, Channel
 from app.store.rows import Timer
 from app.store.store import Store
 from app.telegram.decode import Update
 
 T = TypeVar("T")
+
+BUSY_SECONDS = 5.0
+"""How long a webhook request waits for the turn under way, which waits for the database."""
 
 Turn = Callable[[Store, Rules, Sequence[T]], Awaitable[Result]]
 """Applies a batch of a bot's events in one transaction."""
@@ -35,6 +39,7 @@ class Shift:
         self._outbox = outbox
         self._bot_stops = stop
         self._turns = asyncio.Lock()
+        self._is_uncertain = False
         botname = rules().botname
         self._timers = Timers(botname, store, self._deliver, stop)
         self._jobs = Jobs(botname, store, worker, self.feed, stop)
@@ -42,6 +47,23 @@ class Shift:
     async def apply(self, updates: Sequence[Update]) -> None:
         """Apply updates; returns when their effects are committed."""
         await self._turn(apply, updates)
+
+    async def accept(self, updates: Sequence[Update]) -> None:
+        """Apply updates as ``apply`` does, but raise ``StoreUnavailable`` soon: they will be sent again."""
+        try:
+            async with asyncio.timeout(BUSY_SECONDS):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise StoreUnavailable("an earlier turn still waits for the database; try again") from None
+        try:
+            result = await apply(self._store, self._rules(), updates)
+            is_uncertain = await self._queue(result)
+        except StoreUnavailable:
+            self._is_uncertain = True
+            raise
+        finally:
+            self._turns.release()
+        self._pass_on(result, is_uncertain=is_uncertain)
 
     async def feed(self, one: Feed) -> bool:
         """Apply an event that no update brings; tell whether what it uses up was still there.
@@ -87,13 +109,22 @@ class Shift:
 
         async with self._turns:
             result = await when_available(attempt, self._bot_stops)
-            # A failed attempt, or another host, may have committed without our hearing of it.
-            if attempts > 1 or result.seen:
-                await self._outbox.catch_up()
-            else:
-                self._outbox.put(result.messages)
-        self._pass_on(result, is_uncertain=attempts > 1)
+            self._is_uncertain = self._is_uncertain or attempts > 1
+            is_uncertain = await self._queue(result)
+        self._pass_on(result, is_uncertain=is_uncertain)
         return result, attempts
+
+    async def _queue(self, result: Result) -> bool:
+        """Queue the messages; tell whether there may be more than the result knows of.
+
+        A failed attempt, or another host, may have committed without our hearing of it.
+        """
+        is_uncertain, self._is_uncertain = self._is_uncertain, False
+        if is_uncertain or result.seen:
+            await self._outbox.catch_up()
+        else:
+            self._outbox.put(result.messages)
+        return is_uncertain
 
     def _pass_on(self, result: Result, *, is_uncertain: bool) -> None:
         for callback_id, text in result.notices:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from aiohttp import web
 
@@ -28,7 +28,15 @@ HEADERS = {
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+Method = TypeVar("Method", bound=Callable[..., Awaitable[web.StreamResponse]])
+
 log = get_log(__name__)
+
+
+def bare(handler: Method) -> Method:
+    """Mark a handler for programs, which answers its errors itself: it is called without detours."""
+    handler.is_bare = True  # type: ignore[attr-defined]
+    return handler
 
 
 class AddressInUseError(FlotillaError):
@@ -75,6 +83,8 @@ class WebServer:
 @web.middleware
 async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer errors as JSON, and every request with the headers that protect a browser."""
+    if getattr(handler, "is_bare", False):
+        return await handler(request)
     try:
         response = await handler(request)
     except web.HTTPException as error:

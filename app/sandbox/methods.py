@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -57,9 +58,21 @@ def set_webhook(bot: Bot, args: Arguments) -> bool:
         raise bad_request("secret token contains unallowed characters")
     _set_allowed(bot, args)
     connections = min(max(args.integer("max_connections", 40), 1), 100)
-    custom = "certificate" in args.files
-    bot.set_webhook(Webhook(url, secret, connections, is_certificate_custom=custom))
+    bot.set_webhook(Webhook(url, secret, connections, _certificate(args)))
     return True
+
+
+def _certificate(args: Arguments) -> str | None:
+    """Return the uploaded certificate, checked as Telegram does."""
+    upload = args.files.get("certificate")
+    if upload is None:
+        return None
+    try:
+        text = upload.content.decode()
+        ssl.create_default_context(cadata=text)
+    except (ValueError, ssl.SSLError):
+        raise bad_request("bad webhook: can't parse certificate") from None
+    return text
 
 
 def delete_webhook(bot: Bot, args: Arguments) -> bool:
@@ -75,7 +88,7 @@ def get_webhook_info(bot: Bot, args: Arguments) -> Json:
     webhook = bot.webhook
     info: Json = {
         "url": webhook.url if webhook else "",
-        "has_custom_certificate": bool(webhook and webhook.is_certificate_custom),
+        "has_custom_certificate": bool(webhook and webhook.certificate),
         "pending_update_count": len(bot.updates.pending),
     }
     if webhook:

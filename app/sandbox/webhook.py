@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -32,9 +33,10 @@ class Webhook:
     url: str
     secret: str = field(default="", repr=False)
     max_connections: int = 40
+    certificate: str | None = field(default=None, repr=False)
+    """The bot's own certificate (PEM), which is trusted then."""
     last_error_date: int | None = None
     last_error_message: str | None = None
-    is_certificate_custom: bool = False
 
     def failed(self, message: str) -> None:
         """Record a failed delivery."""
@@ -42,20 +44,27 @@ class Webhook:
 
 
 class WebhookDelivery:
-    """Posts a bot's updates to its webhook: those of one learner in order, those of different learners side by side."""
+    """Posts a bot's updates to its webhook: those of one learner in order, those of different learners side by side.
+
+    What is to be repeated waits for nobody, not even for the same update that is under way.
+    """
 
     def __init__(self, bot: Bot, webhook: Webhook, call: CallMethod) -> None:
         self._bot = bot
         self._webhook = webhook
         self._call = call
         self._busy: dict[int, asyncio.Task[None]] = {}
+        self._repeats: set[asyncio.Task[None]] = set()
+        self._trust = ssl.create_default_context(cadata=webhook.certificate)
 
     async def run(self) -> None:
         """Deliver until cancelled."""
         timeout = aiohttp.ClientTimeout(total=ANSWER_TIME)
         async with aiohttp.ClientSession(timeout=timeout) as session, asyncio.TaskGroup() as tasks:
             while True:
-                await self._bot.updates.arrivals.until(lambda: self._next() is not None)
+                await self._bot.updates.arrivals.until(lambda: self._may_repeat() or self._next() is not None)
+                if self._may_repeat():
+                    self._repeat(session, tasks)
                 update = self._next()
                 if update is not None:
                     lane = _learner_of(update)
@@ -63,19 +72,38 @@ class WebhookDelivery:
 
     def _next(self) -> dict[str, Any] | None:
         """Return the first update of a learner for whom nothing is under way."""
-        if len(self._busy) >= self._webhook.max_connections:
+        if not self._has_room():
             return None
         return next((update for update in self._bot.updates.pending if _learner_of(update) not in self._busy), None)
 
+    def _has_room(self) -> bool:
+        return len(self._busy) + len(self._repeats) < self._webhook.max_connections
+
+    def _may_repeat(self) -> bool:
+        return bool(self._bot.updates.repeated) and self._has_room()
+
+    def _repeat(self, session: aiohttp.ClientSession, tasks: asyncio.TaskGroup) -> None:
+        update = self._bot.updates.repeated.popleft()
+        task = tasks.create_task(self._insist(session, update))
+        self._repeats.add(task)
+        task.add_done_callback(self._repeated)
+
+    def _repeated(self, task: asyncio.Task[None]) -> None:
+        self._repeats.discard(task)
+        self._bot.updates.changed()
+
     async def _deliver(self, session: aiohttp.ClientSession, lane: int, update: dict[str, Any]) -> None:
-        pause = FIRST_PAUSE
-        while not await self._attempt(session, update):
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
+        await self._insist(session, update)
         if update in self._bot.updates.pending:
             self._bot.updates.pending.remove(update)
         del self._busy[lane]
         self._bot.updates.changed()
+
+    async def _insist(self, session: aiohttp.ClientSession, update: dict[str, Any]) -> None:
+        pause = FIRST_PAUSE
+        while not await self._attempt(session, update):
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _attempt(self, session: aiohttp.ClientSession, update: dict[str, Any]) -> bool:
         headers = {"Content-Type": "application/json"}
@@ -83,14 +111,18 @@ class WebhookDelivery:
             headers[SECRET_HEADER] = self._webhook.secret
         content = io.BytesIO(json.dumps(update).encode())
         try:
-            async with session.post(self._webhook.url, data=content, headers=headers) as response:
+            async with session.post(
+                self._webhook.url, data=content, headers=headers, ssl=self._trust, allow_redirects=False
+            ) as response:
                 body = await response.read()
-                if response.ok:
+                if 200 <= response.status < 300:
                     await self._perform(response.content_type, body)
                     return True
                 self._webhook.failed(f"Wrong response from the webhook: {response.status} {response.reason}")
         except TimeoutError:
             self._webhook.failed("Read timeout expired")
+        except aiohttp.ClientSSLError:
+            self._webhook.failed("SSL error {error:0A000086:SSL routines::certificate verify failed}")
         except aiohttp.ClientError as error:
             self._webhook.failed(f"Connection failed: {type(error).__name__}")
         self._bot.changes.mark()

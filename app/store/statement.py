@@ -185,8 +185,7 @@ ADD_USAGE = """
 """
 
 # NULL in the column "excluded" bans as 0 does, and 1 exempts from bans, whatever other rows there are. Dates of
-# ``conversation`` are local times of the session that wrote them; all sessions have the time zone of the server. What a
-# learner pressed in a dialog, or commanded, has no JSON and is no message to the model.
+# ``conversation`` are local times of the session that wrote them; all sessions have the time zone of the server.
 STANDING = """
     SELECT is_banned, is_exempt, messages, messages_today, tokens_today
     FROM (
@@ -201,7 +200,7 @@ STANDING = """
                 AS messages_today
         FROM run JOIN conversation USING (run_id)
         WHERE run.botname = %(botname)s AND run.chat_id = %(chat_id)s AND run.course_id = %(course_id)s
-          AND conversation.role = 'user' AND conversation.element_type = 'dialog' AND conversation.json IS NOT NULL
+          AND conversation.role = 'user' AND conversation.element_type = 'dialog'
     ) AS said
     CROSS JOIN (
         SELECT coalesce(sum(input_tokens + output_tokens), 0)::bigint AS tokens_today FROM token_usage

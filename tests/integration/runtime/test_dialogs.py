@@ -23,9 +23,6 @@ COURSE = """
 """
 
 
-PERSON = {"id": 7, "is_bot": False, "first_name": "Ann", "username": "learner7", "language_code": "en"}
-
-
 @pytest.fixture
 async def model() -> AsyncIterator[ModelServer]:
     """A model's server that repeats what it hears, and ends the dialog at ``bye``."""
@@ -195,22 +192,6 @@ async def test_a_learner_who_writes_on_while_the_model_is_slow(stage: Stage, mod
     chat = await learner.wait_for(said("You said: three"))
     assert texts(chat)[1:] == ["You said: one", "You said: three"]
     assert [content for _, content in model.asked[-1].messages[1:]] == ["one", "You said: one", "two", "three"]
-
-
-async def test_messages_that_come_together_get_one_reply(stage: Stage, model: ModelServer) -> None:
-    stage.course(COURSE)
-    stage.start(bot(stage, model))
-    learner = await begin(stage)
-    messages = [
-        {"message_id": 9000 + number, "date": 0, "chat": {"id": 7, "type": "private"}, "from": PERSON, "text": text}
-        for number, text in enumerate(["one", "two"])
-    ]
-    await stage.client.inject(stage.bot().token, *({"message": message} for message in messages))
-    await learner.wait_for(said("You said: two"))
-    await learner.send("bye")
-    chat = await learner.wait_for(lambda chat: texts(chat)[-1] == "Goodbye")
-    assert texts(chat)[1:] == ["You said: two", "Goodbye!", "Goodbye"]
-    assert [content for _, content in model.asked[-1].messages[1:]] == ["one", "two", "You said: two", "bye"]
 
 
 async def test_the_learner_sees_that_the_bot_is_typing(stage: Stage, model: ModelServer) -> None:

@@ -79,11 +79,7 @@ BOTS = [
     ({"LANGUAGE": "de"}, [], one()),
     ({"BOT_LOG_FILE": "logs/a.log"}, [], one(log_file=Path("logs/a.log"))),
     ({"BOT_MODE": "", "BOT_FOLDER": "", "BOT_NAME": ""}, [], one()),
-    (
-        {"BOT_MODE": "webhook", "WEBHOOK_URL": "https://h/x", "WEBHOOK_SECRET_TOKEN": "s", "WEBHOOK_SSL_CERT": "c.pem"},
-        [],
-        one(mode=Mode.WEBHOOK, webhook=WebhookSettings("https://h/x", "s", Path("c.pem"))),
-    ),
+    ({"BOT_FALLBACK": "polling"}, [], one(fallback=Mode.POLLING)),
     ({"BOT_COMMANDS": "help, menu"}, [], one(options=Options(commands=frozenset({"menu", "help"})))),
     ({"BOT_COMMANDS": "none"}, [], one(options=Options(commands=frozenset()))),
     ({"BOT_KEYWORDS": "true"}, [], one(options=Options(has_keywords=True))),
@@ -129,6 +125,15 @@ def test_one_bot(checkout: Checkout, variables: dict[str, str], arguments: list[
     assert host_settings_from_environment(OLD | variables, arguments) == HostSettings((bot,), DATABASE)
 
 
+def test_a_bot_with_a_webhook() -> None:
+    hook = {"WEBHOOK_URL": "https://h/x", "WEBHOOK_SECRET_TOKEN": "s", "WEBHOOK_SSL_CERT": "c.pem"}
+    settings = host_settings_from_environment(OLD | hook | {"BOT_MODE": "webhook", "WEBHOOK_MAX_CONNECTIONS": "100"})
+    assert settings.bots == (
+        one(mode=Mode.WEBHOOK, webhook=WebhookSettings("https://h/x", "s", Path("c.pem"), max_connections=100)),
+    )
+    assert settings.listen == ("0.0.0.0", 8080)
+
+
 def test_server_and_scripts() -> None:
     environ = OLD | {
         "TELEGRAM_API_URL": "http://sandbox:8080/",
@@ -154,6 +159,7 @@ def test_a_group() -> None:
             "folder": "a/",
             "mode": "webhook",
             "webhook_url": "https://h/a",
+            "fallback": "polling",
         },
         {"name": "b", "token_env": "B_TOKEN", "language": "ru", "log_file": "b.log"},
         {"name": "c"},
@@ -166,7 +172,9 @@ def test_a_group() -> None:
         "WEBHOOK_SECRET_TOKEN": "s",
     }
     assert host_settings_from_environment(environ).bots == (
-        BotSettings("a", "x", TOKEN, "a/", Mode.WEBHOOK, webhook=WebhookSettings("https://h/a", "s")),
+        BotSettings(
+            "a", "x", TOKEN, "a/", Mode.WEBHOOK, webhook=WebhookSettings("https://h/a", "s"), fallback=Mode.POLLING
+        ),
         BotSettings("b", "", "not a token: it stops this bot alone", language="ru", log_file=Path("b.log")),
         BotSettings("c", "", sandbox_token("c")),
     )
@@ -275,6 +283,15 @@ ERRORS = [
             "BOT_FOLDER: '../x' is outside scripts/; name a folder inside it",
             "BOT_MODE: is 'push'; write 'polling' or 'webhook'",
             "TELEGRAM_API_URL: is 'sandbox'; write it like https://api.telegram.org",
+        ],
+    ),
+    (
+        OLD
+        | {"BOT_FALLBACK": "webhook", "BOT_MODE": "webhook", "WEBHOOK_URL": "https://h/x"}
+        | {"WEBHOOK_SECRET_TOKEN": "s", "WEBHOOK_MAX_CONNECTIONS": "101"},
+        [
+            "BOT_FALLBACK: is 'webhook'; write 'polling', or leave it out",
+            "WEBHOOK_MAX_CONNECTIONS: is '101'; write a number from 1 to 100",
         ],
     ),
     (

@@ -116,6 +116,32 @@ def test_elsewhere_pages_have_a_public_address(
     assert [bot.options.app_url for bot in settings.bots] == urls
 
 
+@pytest.mark.parametrize(
+    ("telegram", "listen", "webhook"),
+    [
+        ("sandbox", LISTEN, WebhookSettings(f"http://{LISTEN[0]}:{LISTEN[1]}/hook/a", "s3cret")),
+        (
+            "http://localhost:8081",
+            LISTEN,
+            WebhookSettings("https://bots.example.org/hook/a", "s3cret", Path("cert.pem"), max_connections=5),
+        ),
+    ],
+)
+def test_the_sandbox_calls_webhooks_on_this_machine(
+    checkout: Checkout, telegram: str, listen: tuple[str, int], webhook: WebhookSettings
+) -> None:
+    fleet = checkout.load(
+        f"""\
+        telegram: {telegram}
+        webhook: {{base_url: "https://${{HOST}}", path: /hook, ssl_cert_path: cert.pem, max_connections: 5}}
+        bots: [{{name: a, token_env: A_TOKEN, mode: webhook, fallback: polling}}]
+        """,
+        ENVIRON,
+    )
+    settings = host_settings(fleet, database_url=DATABASE, telegram_url="http://localhost:8081", listen=listen)
+    assert (settings.bots[0].webhook, settings.bots[0].fallback) == (webhook, Mode.POLLING)
+
+
 def test_options_and_dialogs(checkout: Checkout) -> None:
     fleet = checkout.load(
         """\

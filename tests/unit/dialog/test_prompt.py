@@ -58,7 +58,7 @@ async def composed(
 async def test_prompt_and_history() -> None:
     request = await composed(dialog("Be kind.<!-- a\nnote -->"), user("Hi"), bot("Hello {STOP}"), user("Bye"))
     said = (Line("user", "Hi"), Line("assistant", "Hello {STOP}"), Line("user", "Bye"))
-    assert request == ReplyRequest("gpt-4.1", (SYSTEM, *said), temperature=0.0, reasoning="low", heard=2)
+    assert request == ReplyRequest("gpt-4.1", (SYSTEM, *said), temperature=0.0, reasoning="low")
 
 
 async def test_d22_the_element_is_asked_before_the_bot_by_presence() -> None:

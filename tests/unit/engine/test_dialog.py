@@ -163,12 +163,6 @@ def test_opening(element: Dialog, opened: SendText, talk: Talk, jobs: tuple[Acti
         pytest.param(talking(2, behind=True), talking(3, busy=True), (WORK,), id="again after a failure"),
         pytest.param(replace(talking(), talk=None), talking(1, busy=True), (WORK,), id="begun with the old program"),
         pytest.param(talking(200, busy=True), talking(201, busy=True), (), id="after the last message"),
-        pytest.param(
-            talking(200, busy=True, behind=True),
-            talking(201, busy=True, behind=True),
-            (),
-            id="the last is not answered",
-        ),
     ],
 )
 def test_d24_what_a_learner_writes_is_kept(before: Run, after: Run, jobs: tuple[Action, ...]) -> None:
@@ -205,14 +199,6 @@ def test_d9_the_model_answers_what_was_written_meanwhile() -> None:
     chat = chat_with(talking(2, busy=True, behind=True))
     assert step(COURSES, chat, reply("Hi"), TEXTS) == Step(
         chat_with(talking(2, busy=True)), (shown("Hi"), row(Role.BOT, "Hi", "Hi"), WORK)
-    )
-
-
-def test_d9_what_the_model_has_read_is_not_answered_twice() -> None:
-    chat = chat_with(talking(3, busy=True, behind=True))
-    assert step(COURSES, chat, replace(reply("Hi"), heard=2), TEXTS).actions[-1] == WORK
-    assert step(COURSES, chat, replace(reply("Hi"), heard=3), TEXTS) == Step(
-        chat_with(talking(3)), (shown("Hi"), row(Role.BOT, "Hi", "Hi"))
     )
 
 
