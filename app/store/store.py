@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -51,6 +52,7 @@ FAILURES_KEPT = timedelta(days=30)
 T = TypeVar("T")
 
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_encode_strictly = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 class Store:
@@ -226,13 +228,14 @@ class Store:
     async def bury(self, botname: str, dead: DeadUpdate, apology: NewMessage | None = None) -> OutboxMessage | None:
         """Set an update aside as dead and seen, and queue the apology: one transaction.
 
-        Characters that PostgreSQL cannot hold are replaced, for they may be what the update died of.
+        Characters that PostgreSQL cannot hold are replaced, for they may be what the update died of; an update that
+        holds NaN or is nested too deeply is kept as the text of its beginning.
         """
         scope = {"botname": botname}
         parameters = {
             "update_id": dead.update_id,
             "chat_id": dead.chat_id,
-            "raw": _storable(encode(dead.raw)),
+            "raw": _storable(_json_of(dead.raw)),
             "error": _storable(dead.error),
         }
         async with self._transaction() as connection:
@@ -380,6 +383,14 @@ def _people(names: Sequence[str]) -> dict[str, list[Any]]:
         "username": [None if name.isdecimal() else name for name in bare],
         "chat_id": [int(name) if name.isdecimal() else None for name in bare],
     }
+
+
+def _json_of(raw: Json) -> str:
+    try:
+        text = _encode_strictly(raw)
+    except (ValueError, RecursionError):
+        return encode({"update_id": raw.get("update_id"), "beginning": reprlib.repr(raw)})
+    return text
 
 
 def _storable(text: str) -> str:
