@@ -11,12 +11,19 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from app.store.embedded import EmbeddedPostgres
 from app.store.migrate import migrate
 from app.store.store import Store
+
+_QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
+settings.register_profile("suite", deadline=None, derandomize=True, database=None, suppress_health_check=_QUIET)
+settings.register_profile("long", deadline=None, max_examples=20_000, suppress_health_check=_QUIET)
+# The suite tries the same examples each time; FLOTILLA_FUZZ=long looks for new ones.
+settings.load_profile("long" if os.environ.get("FLOTILLA_FUZZ") == "long" else "suite")
 
 
 @pytest.fixture
