@@ -139,10 +139,12 @@ CREATE TABLE outbox (
     step integer,
     created_at timestamptz NOT NULL DEFAULT now(),
     failed_at timestamptz,
-    error text
+    error text,
+    broadcast_id bigint
 );
 
 CREATE INDEX outbox_of_chat ON outbox (botname, chat_id);
+CREATE INDEX outbox_of_broadcast ON outbox (broadcast_id, chat_id) WHERE broadcast_id IS NOT NULL;
 
 CREATE TABLE poll (
     botname text,
@@ -233,3 +235,38 @@ CREATE TRIGGER announce_course AFTER INSERT OR UPDATE OR DELETE ON course
 
 CREATE TRIGGER announce_course AFTER INSERT OR UPDATE OR DELETE ON course_element
     FOR EACH ROW EXECUTE FUNCTION announce_course();
+
+-- One message to many learners; params are those of the method without the chat. State: running, paused, cancelled, done.
+CREATE TABLE broadcast (
+    broadcast_id bigserial PRIMARY KEY,
+    botname text NOT NULL,
+    audience text NOT NULL,
+    method text NOT NULL,
+    params jsonb NOT NULL,
+    state text NOT NULL DEFAULT 'running',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    ended_at timestamptz
+);
+
+CREATE INDEX broadcast_of_bot ON broadcast (botname, broadcast_id);
+
+-- State: pending, queued (in the outbox), sent, blocked, failed.
+CREATE TABLE broadcast_target (
+    broadcast_id bigint,
+    chat_id bigint,
+    state text NOT NULL DEFAULT 'pending',
+    PRIMARY KEY (broadcast_id, chat_id)
+);
+
+CREATE INDEX broadcast_target_left ON broadcast_target (broadcast_id, state, chat_id)
+    WHERE state IN ('pending', 'queued');
+
+CREATE FUNCTION announce_broadcast() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('flotilla_broadcast', NEW.botname);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER announce_broadcast AFTER INSERT OR UPDATE ON broadcast
+    FOR EACH ROW EXECUTE FUNCTION announce_broadcast();

@@ -21,15 +21,16 @@ PING_TIMEOUT = 8.0
 _ACQUIRE = "SELECT pg_try_advisory_lock(hashtextextended('flotilla:' || %(botname)s, 0))"
 _RELEASE = "SELECT pg_advisory_unlock(hashtextextended('flotilla:' || %(botname)s, 0))"
 _PING = "SELECT 1"
-_LISTEN = "LISTEN flotilla_timer; LISTEN flotilla_job; LISTEN flotilla_course"
+_LISTEN = "LISTEN flotilla_timer; LISTEN flotilla_job; LISTEN flotilla_course; LISTEN flotilla_broadcast"
 
 
 class Channel(StrEnum):
-    """What the database announces, with the botname as payload: a timer, a job or a course was written."""
+    """What the database announces, with the botname as payload: a timer, job, course or broadcast was written."""
 
     TIMER = "flotilla_timer"
     JOB = "flotilla_job"
     COURSE = "flotilla_course"
+    BROADCAST = "flotilla_broadcast"
 
 
 class BotLocks:

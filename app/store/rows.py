@@ -204,6 +204,7 @@ class NewMessage:
     params: Json
     run_id: int | None = None
     step: int | None = None
+    broadcast_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +217,7 @@ class OutboxMessage:
     params: Json
     run_id: int | None = None
     step: int | None = None
+    broadcast_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -340,17 +340,18 @@ RECORD_ROWS = """
 """
 
 ADD_TO_OUTBOX = """
-    INSERT INTO outbox (botname, chat_id, method, params, run_id, step)
-    SELECT %(botname)s, chat_id, method, params, run_id, step
+    INSERT INTO outbox (botname, chat_id, method, params, run_id, step, broadcast_id)
+    SELECT %(botname)s, chat_id, method, params, run_id, step, broadcast_id
     FROM unnest(
-        %(chat_id)s::bigint[], %(method)s::text[], %(params)s::jsonb[], %(run_id)s::integer[], %(step)s::integer[]
-    ) WITH ORDINALITY AS new (chat_id, method, params, run_id, step, position)
+        %(chat_id)s::bigint[], %(method)s::text[], %(params)s::jsonb[], %(run_id)s::integer[], %(step)s::integer[],
+        %(broadcast_id)s::bigint[]
+    ) WITH ORDINALITY AS new (chat_id, method, params, run_id, step, broadcast_id, position)
     ORDER BY position
     RETURNING outbox_id
 """
 
 PENDING = """
-    SELECT outbox_id, chat_id, method, params, run_id, step FROM outbox
+    SELECT outbox_id, chat_id, method, params, run_id, step, broadcast_id FROM outbox
     WHERE botname = %(botname)s AND failed_at IS NULL
     ORDER BY outbox_id
 """
@@ -397,6 +398,13 @@ BLOCK_CHAT = """
         WHERE botname = %(botname)s AND chat_id = %(chat_id)s AND outbox_id > %(newest)s AND failed_at IS NULL
     )
     WHERE botname = %(botname)s AND chat_id = %(chat_id)s
+"""
+
+BLOCK_TARGETS = """
+    UPDATE broadcast_target SET state = 'blocked' FROM outbox
+    WHERE outbox.botname = %(botname)s AND outbox.chat_id = %(chat_id)s AND outbox_id <= %(newest)s
+      AND failed_at IS NULL
+      AND broadcast_target.broadcast_id = outbox.broadcast_id AND broadcast_target.chat_id = outbox.chat_id
 """
 
 DROP_QUEUE = """

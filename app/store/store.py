@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb, set_json_dumps
 from psycopg_pool import AsyncConnectionPool
 
 from app.store import statement
+from app.store.broadcast import Broadcasts
 from app.store.connection import SESSION, parameters_of, place_of
 from app.store.errors import StoreUnavailable, store_errors
 from app.store.rows import (
@@ -61,6 +62,7 @@ class Store:
     def __init__(self, pool: AsyncConnectionPool[AsyncConnection], place: str) -> None:
         self._pool = pool
         self._place = place
+        self.broadcasts = Broadcasts(self._connect)
 
     @classmethod
     async def open(cls, database_url: str, *, max_connections: int = 4) -> Store:
@@ -217,6 +219,7 @@ class Store:
         parameters = {"botname": botname, "chat_id": chat_id, "newest": newest}
         async with self._transaction() as connection:
             await connection.execute(statement.BLOCK_CHAT, parameters)
+            await connection.execute(statement.BLOCK_TARGETS, parameters)
             dropped = await connection.execute(statement.DROP_QUEUE, parameters)
         return dropped.rowcount
 

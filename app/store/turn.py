@@ -10,7 +10,7 @@ from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
 from app.engine.event import PollRef
-from app.store import statement
+from app.store import broadcast, statement
 from app.store.rows import (
     ChatRecord,
     ChatState,
@@ -74,6 +74,15 @@ class Turn:
         """
         cursor = await self._connection.execute(statement.TAKE_JOB, {"botname": self._botname, "job_id": job_id})
         return cursor.rowcount > 0
+
+    async def claim_targets(self, broadcast_id: int, chat_ids: Sequence[int], blocked: Sequence[int]) -> frozenset[int]:
+        """Take chats out of what a running broadcast has to do, to send them its message; return those taken.
+
+        The ``blocked`` among them get none. The chats must be locked (``load``).
+        """
+        parameters = {"broadcast_id": broadcast_id, "chat_ids": list(chat_ids), "blocked": list(blocked)}
+        cursor = await self._connection.execute(broadcast.CLAIM_TARGETS, parameters)
+        return frozenset([chat_id for chat_id, state in await cursor.fetchall() if state == "queued"])
 
     async def newest_poll(self, chat_id: int, run_id: int) -> NewestPoll | None:
         """Return the run's newest poll that is known by now."""
@@ -152,6 +161,14 @@ def _adapted(value: Any) -> Any:
 def with_ids(messages: Sequence[NewMessage], ids: Sequence[tuple[int]]) -> list[OutboxMessage]:
     """Return the messages as they are in the outbox; ids were given in their order."""
     return [
-        OutboxMessage(outbox_id, message.chat_id, message.method, message.params, message.run_id, message.step)
+        OutboxMessage(
+            outbox_id,
+            message.chat_id,
+            message.method,
+            message.params,
+            message.run_id,
+            message.step,
+            message.broadcast_id,
+        )
         for (outbox_id,), message in zip(sorted(ids), messages, strict=True)
     ]
