@@ -8,6 +8,7 @@ import typer
 
 from app.cli.adopt import adopt
 from app.cli.ban import ban, bans, unban
+from app.cli.broadcast import broadcast
 from app.cli.check import check
 from app.cli.course import course
 from app.cli.generate import generate
@@ -36,6 +37,7 @@ cli.command()(run)
 cli.command()(migrate)
 cli.add_typer(course, name="course")
 cli.add_typer(participants, name="participants")
+cli.add_typer(broadcast, name="broadcast")
 cli.command()(ban)
 cli.command()(unban)
 cli.command()(bans)

@@ -32,6 +32,9 @@ Speak = Callable[[str, Speech], Awaitable[bytes]]
 CALL_SECONDS = 5.0
 """How long calls under way may take to end when the bot goes to another host."""
 
+MOST_SPARE = 100
+"""So many messages that are no answers may be put at once when nothing limits the bot."""
+
 _COSMETIC = ("editMessageReplyMarkup", "stopPoll")
 """Methods whose refusal costs the learner nothing: the message is gone, or already as it should be."""
 
@@ -63,6 +66,9 @@ class Outbox:
         self._tasks: set[asyncio.Task[None]] = set()
         self._left: set[int] = set()
         self._begun: dict[tuple[int | None, int | None], int] = {}
+        self._limits = limits
+        self.on_broadcast: Callable[[], object] = lambda: None
+        """Called when a message of a broadcast has left the outbox, or was given up."""
 
     def __len__(self) -> int:
         """Return how many messages are committed but not yet accepted by Telegram."""
@@ -106,6 +112,10 @@ class Outbox:
     def is_sending(self, chat_id: int) -> bool:
         """Tell whether messages for this chat are queued: what is sent beside the queue would overtake them."""
         return chat_id in self._queues
+
+    def spare(self) -> int:
+        """Return how many messages may be put now that are no answers to learners."""
+        return self._limits.spare() if self._limits is not None else MOST_SPARE
 
     async def drain(self, seconds: float) -> None:
         """Wait until all is sent, at most so long; what is left stays in the table for the next start."""
@@ -181,7 +191,7 @@ class Outbox:
                 "chat blocked the bot, its queue is dropped", bot=self._name, reason=block.description, dropped=dropped
             )
             while queue and queue[0].outbox_id <= newest:
-                queue.popleft()
+                self._left_the_outbox(queue.popleft())
         else:
             if left is None:
                 queue.popleft()
@@ -207,7 +217,7 @@ class Outbox:
         sent = await self._send_or_edit(message.method, message.params)
         is_single = sent.is_certain and message.outbox_id not in self._left
         self._settler.sent(
-            message.outbox_id, _poll(message, sent.result, is_single), settled=lambda: self._begun.pop(place, None)
+            message.outbox_id, _poll(message, sent.result, is_single), settled=lambda: self._left_the_outbox(message)
         )
         return None
 
@@ -257,6 +267,11 @@ class Outbox:
         await when_available(lambda: self._store.replace_params(self._name, message.outbox_id, left))
         return replace(message, params=left)
 
+    def _left_the_outbox(self, message: OutboxMessage) -> None:
+        self._begun.pop((message.run_id, message.step), None)
+        if message.broadcast_id is not None:
+            self.on_broadcast()
+
     async def _send_media(self, message: OutboxMessage) -> OutboxMessage | None:
         urls = list(message.params["media"])
         cached = await when_available(lambda: self._store.media_files(self._name, urls))
@@ -272,7 +287,7 @@ class Outbox:
         self._settler.cache([MediaFile(url, file.kind, file.file_id) for url, file in files.items() if file.file_id])
         left = rest(message.params, len(call.urls))
         if left is None:
-            self._settler.sent(message.outbox_id)
+            self._settler.sent(message.outbox_id, settled=lambda: self._left_the_outbox(message))
             return None
         await when_available(lambda: self._store.replace_params(self._name, message.outbox_id, left))
         return replace(message, params=left)
@@ -298,7 +313,10 @@ class Outbox:
         return call, (await self._sender.send(Request("sendMessage", params))).result
 
     async def _give_up(self, message: OutboxMessage, refusal: Rejected) -> None:
-        """Keep a refused message for the operator, and give the learner its buttons under an apology."""
+        """Keep a refused message for the operator, and give the learner its buttons under an apology.
+
+        Nobody waits for a message of a broadcast: there the operator's count is enough.
+        """
         self._begun.pop((message.run_id, message.step), None)
         if message.method in _COSMETIC:
             self._settler.sent(message.outbox_id)
@@ -311,6 +329,9 @@ class Outbox:
             outbox=message.outbox_id,
         )
         await when_available(lambda: self._store.mark_failed(self._name, message.outbox_id, refusal.description))
+        if message.broadcast_id is not None:
+            self.on_broadcast()
+            return
         chat = await when_available(lambda: self._store.chat(self._name, message.chat_id))
         texts = texts_for(self._language or (chat.language_code if chat is not None else None))
         params = {"chat_id": message.chat_id, "text": texts.message_failed}

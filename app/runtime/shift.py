@@ -1,4 +1,4 @@
-"""What a bot does beside polling while its process holds its lock: turns, one at a time; timers; jobs."""
+"""What a bot does beside polling while its process holds its lock: turns, one at a time; timers; jobs; broadcasts."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+from app.runtime.broadcast import Broadcasts, announce
 from app.runtime.decision import Rules
 from app.runtime.jobs import Jobs, Worker
 from app.runtime.outbox import Outbox
 from app.runtime.settler import when_available
 from app.runtime.timers import Timers
 from app.runtime.turn import Feed, Result, apply, deliver, feed
+from app.store.broadcast import Target
 from app.store.errors import StoreUnavailable
 from app.store.lock import BotLocks, Channel
 from app.store.rows import Timer
@@ -43,6 +45,8 @@ class Shift:
         botname = rules().botname
         self._timers = Timers(botname, store, self._deliver, stop)
         self._jobs = Jobs(botname, store, worker, self.feed, stop)
+        self._broadcasts = Broadcasts(botname, store, self._announce, outbox.spare, stop)
+        outbox.on_broadcast = self._broadcasts.wake
 
     async def apply(self, updates: Sequence[Update]) -> None:
         """Apply updates; returns when their effects are committed."""
@@ -76,15 +80,21 @@ class Shift:
     def stop(self, *, is_lost: bool = False) -> None:
         """Begin nothing more; ``is_lost`` when another host may go on with the bot already."""
         self._timers.stop()
+        self._broadcasts.stop()
         self._jobs.stop(is_lost=is_lost)
 
     @asynccontextmanager
     async def working(self, locks: BotLocks, failed: Callable[[], None]) -> AsyncIterator[None]:
-        """Deliver timers and do jobs meanwhile; a defect of them calls ``failed`` and is raised at the end."""
+        """Deliver timers, do jobs and send broadcasts meanwhile.
+
+        A defect of them calls ``failed`` and is raised at the end.
+        """
         botname = self._rules().botname
         locks.on_notify(Channel.TIMER, botname, self._timers.wake)
         locks.on_notify(Channel.JOB, botname, self._jobs.wake)
-        running = [asyncio.create_task(self._timers.run()), asyncio.create_task(self._jobs.run())]
+        locks.on_notify(Channel.BROADCAST, botname, self._broadcasts.wake)
+        works = (self._timers.run(), self._jobs.run(), self._broadcasts.run())
+        running = [asyncio.create_task(work) for work in works]
         for task in running:
             task.add_done_callback(lambda _: failed())
         try:
@@ -97,6 +107,9 @@ class Shift:
 
     async def _deliver(self, timers: Sequence[Timer]) -> None:
         await self._turn(deliver, timers)
+
+    async def _announce(self, targets: Sequence[Target]) -> None:
+        await self._turn(announce, targets)
 
     async def _turn(self, turn: Turn[T], batch: Sequence[T]) -> tuple[Result, int]:
         """Commit a turn, one at a time, so that messages are queued as they were committed; count the attempts."""

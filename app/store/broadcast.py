@@ -98,14 +98,13 @@ class Progress:
 
 
 _AUDIENCE = """
-    WITH person AS (
+    SELECT chat_id, is_blocked FROM (
         SELECT chat_id, is_blocked FROM chat WHERE botname = %(botname)s AND %(chat_ids)s::bigint[] IS NULL
         UNION
         SELECT listed.chat_id, coalesce(chat.is_blocked, false)
         FROM unnest(%(chat_ids)s::bigint[]) AS listed (chat_id)
         LEFT JOIN chat ON chat.botname = %(botname)s AND chat.chat_id = listed.chat_id
-    )
-    SELECT chat_id, is_blocked FROM person
+    ) AS person
     WHERE (%(course_id)s::text IS NULL OR EXISTS (
         SELECT FROM run
         WHERE run.botname = %(botname)s AND run.chat_id = person.chat_id AND run.course_id = %(course_id)s
@@ -153,9 +152,28 @@ _CONDITIONS: Mapping[Kind, LiteralString] = {
     Kind.TAG: _TAGGED,
 }
 
+_COUNT = """
+    SELECT count(*), count(*) FILTER (WHERE is_blocked) FROM (
+"""
+
+_END_OF_COUNT = """
+    ) AS audience
+"""
+
 _CREATE = """
-    INSERT INTO broadcast (botname, audience, method, params)
-    VALUES (%(botname)s, %(audience)s, %(method)s, %(params)s) RETURNING broadcast_id
+    WITH new AS (
+        INSERT INTO broadcast (botname, audience, method, params)
+        VALUES (%(botname)s, %(audience)s, %(method)s, %(params)s) RETURNING broadcast_id
+    ), audience AS (
+"""
+
+_END_OF_CREATE = """
+    ), added AS (
+        INSERT INTO broadcast_target (broadcast_id, chat_id, state)
+        SELECT broadcast_id, chat_id, CASE WHEN is_blocked THEN 'blocked' ELSE 'pending' END
+        FROM new CROSS JOIN audience
+    )
+    SELECT broadcast_id FROM new
 """
 
 # Of the messages of a broadcast those that left the outbox were sent, unless their chat was found to be blocked.
@@ -248,9 +266,8 @@ class Broadcasts:
 
     async def audience(self, botname: str, segment: Segment) -> Audience:
         """Return how many chats the segment has now."""
-        query: LiteralString = f"SELECT count(*), count(*) FILTER (WHERE is_blocked) FROM ({_query(segment)}) AS whole"
         async with self._connect() as connection:
-            cursor = await connection.execute(query, _scope(botname, segment))
+            cursor = await connection.execute(_COUNT + _query(segment) + _END_OF_COUNT, _scope(botname, segment))
             row = await cursor.fetchone()
         return Audience(*row) if row else Audience(0, 0)
 
@@ -259,17 +276,9 @@ class Broadcasts:
 
         ``audience`` is what operators call the segment, ``params`` those of the Bot API's method without the chat.
         """
-        text: LiteralString = f"""
-            WITH new AS ({_CREATE}), audience AS ({_query(segment)}), added AS (
-                INSERT INTO broadcast_target (broadcast_id, chat_id, state)
-                SELECT broadcast_id, chat_id, CASE WHEN is_blocked THEN 'blocked' ELSE 'pending' END
-                FROM new CROSS JOIN audience
-            )
-            SELECT broadcast_id FROM new
-        """
-        parameters = {"audience": audience, "method": method, "params": Jsonb(params)}
+        scope = _scope(botname, segment) | {"audience": audience, "method": method, "params": Jsonb(params)}
         async with self._connect() as connection:
-            cursor = await connection.execute(text, _scope(botname, segment) | parameters)
+            cursor = await connection.execute(_CREATE + _query(segment) + _END_OF_CREATE, scope)
             row = await cursor.fetchone()
         assert row is not None  # noqa: S101 - an INSERT returns its row
         return int(row[0])
@@ -312,7 +321,7 @@ class Broadcasts:
 
 
 def _query(segment: Segment) -> LiteralString:
-    return f"{_AUDIENCE} AND {_CONDITIONS[segment.kind]}"
+    return _AUDIENCE + " AND " + _CONDITIONS[segment.kind]
 
 
 def _scope(botname: str, segment: Segment) -> dict[str, Any]:
