@@ -46,7 +46,8 @@ async def announce(store: Store, rules: Rules, targets: Sequence[Target]) -> Res
             for target in targets
             if target.chat_id in taken
         ]
-        return Result(await turn.save(messages=messages))
+        seen = len(set(loaded.chats) - taken - set(blocked))
+        return Result(await turn.save(messages=messages), seen=seen)
 
 
 class Broadcasts:
