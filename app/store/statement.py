@@ -42,11 +42,12 @@ NEWEST_POLL = """
     ORDER BY step DESC, message_id DESC LIMIT 1
 """
 
+# Telegram's usernames are the same in capitals.
 BIND_PARTICIPANT = """
     UPDATE courseparticipants SET chat_id = %(chat_id)s
     WHERE course_id = %(course_id)s
       AND (botname IS NULL OR botname = %(botname)s)
-      AND (chat_id = %(chat_id)s OR chat_id IS NULL AND username = %(username)s)
+      AND (chat_id = %(chat_id)s OR chat_id IS NULL AND lower(username) = lower(%(username)s))
 """
 
 SAVE_CHATS = """
@@ -250,7 +251,7 @@ ADD_PARTICIPANTS = """
     WHERE NOT EXISTS (
         SELECT FROM courseparticipants AS known
         WHERE known.course_id = %(course_id)s AND (known.botname IS NULL OR known.botname = %(botname)s)
-          AND (known.username = new.username OR known.chat_id = new.chat_id)
+          AND (lower(known.username) = lower(new.username) OR known.chat_id = new.chat_id)
     )
     GROUP BY username, chat_id ORDER BY min(position)
 """
@@ -258,7 +259,7 @@ ADD_PARTICIPANTS = """
 REMOVE_PARTICIPANTS = """
     DELETE FROM courseparticipants
     WHERE course_id = %(course_id)s AND (botname IS NULL OR botname = %(botname)s)
-      AND (username = ANY (%(username)s::text[]) OR chat_id = ANY (%(chat_id)s::bigint[]))
+      AND (lower(username) = ANY (SELECT lower(unnest(%(username)s::text[]))) OR chat_id = ANY (%(chat_id)s::bigint[]))
 """
 
 OWNER_OF_RUN = """

@@ -164,6 +164,16 @@ async def test_d28_a_person_without_a_username_is_added_by_number(store: Store) 
     assert not await may_take(store, "spring", "12345", 999)
 
 
+async def test_d28_capitals_of_a_username_do_not_matter(store: Store) -> None:
+    assert await store.add_participants("bot", "spring", ["@Ann_Smith"]) == 1
+    assert await store.add_participants("bot", "spring", ["ann_smith"]) == 0
+
+    assert await may_take(store, "spring", "ann_Smith", 7)
+    assert not await may_take(store, "spring", "ANN_SMITH", 8)
+    assert await store.remove_participants("bot", "spring", ["ANN_smith"]) == 1
+    assert not await may_take(store, "spring", "Ann_Smith", 7)
+
+
 async def test_d28_a_participant_is_removed_by_either_name(store: Store, database_url: str) -> None:
     write(database_url, "INSERT INTO courseparticipants (course_id, username) VALUES ('spring', 'old')")
     await store.add_participants("bot", "spring", ["ann", "bob", "eve"])
