@@ -49,6 +49,10 @@ _REMEDIES = {
     "did not find expected key": "look for a quote that is not closed, or a line that is indented differently",
     "could not find expected ':'": "write 'key: value', and indent the lines of a longer text below a '|'",
     "expected a single document in the stream": "remove the '---' line",
+    "found unexpected end of stream": "look for a quote that is not closed",
+    "found undefined alias": "quote the text if it begins with '*'",
+    "expected <block end>": "look for a line that is indented differently from those above it",
+    "did not find expected ',' or": "close the bracket",
 }
 
 

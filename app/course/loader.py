@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 
 from app.course.course import Course, Courses, Entry
 from app.course.document import Node, Scalar, Table, parse
-from app.course.element import AnyElement, Dialog, Revision, ScoredElement, Test
+from app.course.element import AnyElement, Dialog, ParseMode, Revision, ScoredElement, Section, Test
 from app.course.fields import Fields, Target
 from app.course.grammar import read_element
 from app.course.graph import check_floods
 from app.course.prompt import variables
-from app.course.proof import check_markup
+from app.course.proof import check_markup, check_text
 from app.course.report import Place, Report, has_errors, nearest, quote
 from app.course.stored import STORED_FILE, Stored, json_of, read_rows
 from app.errors import InputError, Problem, Severity
@@ -90,6 +90,8 @@ def course_of(root: Node | None, report: Report) -> tuple[Course, list[Problem]]
         if isinstance(root, Table) and target.element_id not in root.items:
             remedy = report.nearest(target.element_id, root.items, "use the id of an element of this file")
             report.error(target.place, target.where, f"there is no element {quote(target.element_id)}", remedy)
+    if elements and all(isinstance(element, Section) for element in elements.values()):
+        report.warning(Place(1, 1), "", "has only sections, learners see nothing", "add a message")
     if isinstance(root, Table):
         _check_prefixes(elements, root, report)
         _check_variables(elements, root, report)
@@ -292,6 +294,10 @@ def _entry(course_id: str, fields: Fields) -> Entry | None:
         ban_enabled=bool(fields.flag("ban_enabled")), ban_text=fields.text("ban_text"),
         message_limit=fields.count("message_limit"), daily_limit=fields.count("daily_limit"),
     )  # fmt: skip
+    for key in ("decline_text", "ban_text"):
+        text = fields.table.items.get(key)
+        if isinstance(text, Scalar):
+            check_text(text, ParseMode.MARKDOWN, f"{course_id}/{key}", fields.report)
     if entry.message_limit and not entry.ban_enabled:
         fields.warning("message_limit", "has no effect without 'ban_enabled'", "add 'ban_enabled: yes'")
     return entry if path else None

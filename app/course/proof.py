@@ -48,11 +48,16 @@ def check_markup(element: AnyElement, node: Table, report: Report) -> None:
     if isinstance(element, Section) or element.parse_mode is None:
         return
     for where, text in _shown(node):
-        try:
-            parse(text.text, element.parse_mode)
-        except MarkupError as error:
-            remedy = f"it is sent as plain text; {_REMEDIES[element.parse_mode]}"
-            report.warning(text.place, f"{element.id}/{where}", f"Telegram {error}{_near(error, text.text)}", remedy)
+        check_text(text, element.parse_mode, f"{element.id}/{where}", report)
+
+
+def check_text(text: Scalar, parse_mode: ParseMode, where: str, report: Report) -> None:
+    """Warn about a text whose markup is broken."""
+    try:
+        parse(text.text, parse_mode)
+    except MarkupError as error:
+        remedy = f"it is sent as plain text; {_REMEDIES[parse_mode]}"
+        report.warning(text.place, where, f"Telegram {error}{_near(error, text.text)}", remedy)
 
 
 def _near(error: MarkupError, text: str) -> str:

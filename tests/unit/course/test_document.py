@@ -104,10 +104,10 @@ def test_merge_keys() -> None:
         ("a:\n\tb: 1", "a.yml:2:1: is not valid YAML: while scanning for the next token on line 2: found character "
                        "that cannot start any token; indent with spaces, not tabs; quote texts that begin with @ or `"),
         ("a: [1", "a.yml:2:1: is not valid YAML: while parsing a flow sequence on line 1: "
-                  "did not find expected ',' or ']'"),
+                  "did not find expected ',' or ']'; close the bracket"),
         ('a: "x\nb: 1', "a.yml:2:5: is not valid YAML: while scanning a quoted scalar on line 1: "
-                        "found unexpected end of stream"),
-        ("a: *x", "a.yml:1:4: is not valid YAML: found undefined alias"),
+                        "found unexpected end of stream; look for a quote that is not closed"),
+        ("a: *x", "a.yml:1:4: is not valid YAML: found undefined alias; quote the text if it begins with '*'"),
         ("a: 1\n---\nb: 2", "a.yml:2:1: is not valid YAML: expected a single document in the stream on line 1: but "
                             "found another document; remove the '---' line"),
         ("a: 1\né: \x07", "a.yml:2: has the control character '\\x07'; remove it"),

@@ -192,6 +192,22 @@ def test_a_message_limit_needs_bans() -> None:
     ]
 
 
+def test_texts_of_a_list_with_broken_markup() -> None:
+    _, problems = load(
+        {"scripts/courses.yml": "default: {path: a.yml, decline_text: 'No *way'}", "scripts/a.yml": GOOD}
+    )
+    assert problems == [
+        "warning: scripts/courses.yml:1:38: default/decline_text: Telegram can't parse entities: Can't find end of the "
+        "entity starting at byte offset 3, near '*way'; it is sent as plain text; write \\_ or \\* for a sign that is "
+        "no markup"
+    ]
+
+
+def test_a_course_of_dividers_only() -> None:
+    _, problems = load({"scripts/courses.yml": "default: {path: a.yml}", "scripts/a.yml": "s: {type: section}"})
+    assert problems == ["warning: scripts/a.yml:1:1: has only sections, learners see nothing; add a message"]
+
+
 def test_d14_a_broken_file_leaves_the_others_running() -> None:
     courses, problems = load(
         {
