@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -42,6 +43,7 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in MEASUREMENTS]:
         parser.error(f"{unknown[0]!r} is not one of {', '.join(MEASUREMENTS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the stage is cleared away then, PostgreSQL included
     begun = monotonic()
     prepare()
     console.print(machine.description(), style="dim")
