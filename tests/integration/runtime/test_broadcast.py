@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 
 import aiohttp
 import psycopg
@@ -178,6 +181,21 @@ async def test_a_photo_is_loaded_by_telegram_once(stage: Stage, store: Store) ->
     assert sorted(int(call["chat_id"]) for call in calls) == list(range(1, 21))
     assert {call["caption"] for call in calls} == {"<b>Look</b>"}
     assert sum(call["photo"] == "https://example.org/a.png" for call in calls) <= 2 * AT_ONCE
+
+
+async def test_the_command_line_waits_for_the_end(stage: Stage, store: Store) -> None:
+    stage.course(COURSE)
+    await meet(stage, range(1, 11))
+    stage.start()
+    stage.write("news.txt", NEWS)
+    command = ("-m", "app.cli.main", "broadcast", "bot", "news.txt", "--wait")
+    environment = {**os.environ, "DATABASE_URL": stage.database_url, "PYTHONPATH": str(Path(__file__).parents[3])}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, cwd=stage.scripts, env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    printed, _ = await process.communicate()
+    assert printed.decode() == "broadcast 1: done, 10 of 10 sent\n"
+    assert await received(stage) == Counter(range(1, 11))
 
 
 async def test_a_bot_that_is_killed_goes_on_where_it_was(stage: Stage, store: Store) -> None:
