@@ -236,6 +236,25 @@ CREATE TRIGGER announce_course AFTER INSERT OR UPDATE OR DELETE ON course
 CREATE TRIGGER announce_course AFTER INSERT OR UPDATE OR DELETE ON course_element
     FOR EACH ROW EXECUTE FUNCTION announce_course();
 
+CREATE TABLE tag (
+    botname text,
+    chat_id bigint,
+    tag text,
+    tagged_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (botname, chat_id, tag)
+);
+
+CREATE INDEX tag_of_bot ON tag (botname, tag);
+
+CREATE TABLE plugin_state (
+    botname text,
+    key text, -- chat and person, as aiogram's DefaultKeyBuilder names them
+    state text,
+    data jsonb NOT NULL DEFAULT '{}',
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (botname, key)
+);
+
 -- One message to many learners; params are those of the method without the chat. State: running, paused, cancelled, done.
 CREATE TABLE broadcast (
     broadcast_id bigserial PRIMARY KEY,

@@ -52,7 +52,7 @@ def command_received(scene: Scene, event: CommandReceived) -> Step:
         case "help":
             return scene.stay(SendText(_help(scene)))
         case _:
-            return scene.stay(SendText(scene.texts.unknown_command.format(name=event.name)))
+            return scene.leave_unused(SendText(scene.texts.unknown_command.format(name=event.name)))
 
 
 def menu_pressed(scene: Scene, event: ButtonPressed, press: MenuPress) -> Step:

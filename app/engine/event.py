@@ -182,8 +182,19 @@ class AppAnswered:
     answer: str
 
 
+@dataclass(frozen=True, slots=True)
+class CourseGiven:
+    """A plugin starts a course for the learner, at this element or at its beginning; ``run_id`` is a fresh id."""
+
+    learner: Learner
+    at: datetime
+    course_id: str
+    element_id: str | None = None
+    run_id: int = 0
+
+
 Event = (
     StartRequested | CommandReceived | TextReceived | ContentReceived | ButtonPressed | PollAnswered | TimeReached
-    | ReplyReceived | ReplyFailed | VoiceTranscribed | AppAnswered
+    | ReplyReceived | ReplyFailed | VoiceTranscribed | AppAnswered | CourseGiven
 )  # fmt: skip
 """Everything that can happen in a chat; ``step`` closes its ``match`` over it with ``assert_never``."""

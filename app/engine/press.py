@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from app.engine.event import ButtonPressed, CommandReceived, Event, StartRequested
+from app.engine.event import ButtonPressed, CommandReceived, CourseGiven, Event, StartRequested
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ _STARTING_COMMANDS = ("restart", "go")
 def needs_run_id(event: Event) -> bool:
     """Tell whether this event may start a run, so that its ``run_id`` must be a fresh one."""
     match event:
-        case StartRequested():
+        case StartRequested() | CourseGiven():
             return True
         case ButtonPressed():
             return isinstance(parse_press(event.data), RestartPress | MenuPress)

@@ -16,10 +16,15 @@ from app.texts import Texts
 
 
 class Step(NamedTuple):
-    """The chat after an event, and what is to be done, in order."""
+    """The chat after an event, and what is to be done, in order.
+
+    ``is_unused``: the course has no use for what the learner did, and the actions only say so. Who has one, a plugin,
+    may take it instead of them.
+    """
 
     chat: Chat
     actions: tuple[Action, ...] = ()
+    is_unused: bool = False
 
 
 class Walk(NamedTuple):
@@ -63,6 +68,10 @@ class Scene:
     def stay(self, *actions: Action) -> Step:
         """Leave the chat as it is."""
         return Step(self.chat, actions)
+
+    def leave_unused(self, *actions: Action) -> Step:
+        """Leave the chat as it is, and what the learner did to somebody who has a use for it."""
+        return Step(self.chat, actions, is_unused=True)
 
     def go(self, actions: tuple[Action, ...], walked: Walk) -> Step:
         """Put the learner where the walk has come to; an open offer lapses.

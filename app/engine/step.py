@@ -25,6 +25,7 @@ from app.engine.event import (
     ButtonPressed,
     CommandReceived,
     ContentReceived,
+    CourseGiven,
     Event,
     PollAnswered,
     ReplyFailed,
@@ -50,7 +51,7 @@ from app.engine.press import (
 )
 from app.engine.row import bot_row
 from app.engine.scene import Scene, Step
-from app.engine.start import run_of, start, start_over
+from app.engine.start import begin, run_of, start, start_over
 from app.engine.state import Chat, Offer, Run
 from app.engine.walk import advance, go_to, lose, pause, show_again
 from app.texts import Texts
@@ -87,6 +88,8 @@ def step(courses: Courses, chat: Chat, event: Event, texts: Texts, options: Opti
             return voice_transcribed(scene, event)
         case AppAnswered():
             return _app_answered(scene, event)
+        case CourseGiven():
+            return _course_given(scene, event)
         case _:
             assert_never(event)
 
@@ -97,6 +100,16 @@ def step(courses: Courses, chat: Chat, event: Event, texts: Texts, options: Opti
 def _start_requested(scene: Scene, event: StartRequested) -> Step:
     wanted = Offer(*parse_payload(event.payload, scene.courses))
     return start(scene, wanted, event.run_id, is_participant=event.is_participant)
+
+
+def _course_given(scene: Scene, event: CourseGiven) -> Step:
+    """Begin where a plugin says, also a restricted course; it was asked for a course that is there."""
+    course = scene.courses.get(event.course_id)
+    if course is None:
+        return scene.stay()
+    first = scene.courses.start_of(event.course_id)
+    element = first if event.element_id is None else course.elements.get(event.element_id)
+    return begin(scene, course, Offer(event.course_id), event.run_id, element) if element else scene.stay()
 
 
 # --- pressing -------------------------------------------------------------------------------------------------------
@@ -120,7 +133,7 @@ def _button_pressed(scene: Scene, event: ButtonPressed) -> Step:
         case LegacyPress():
             return _legacy_pressed(scene, event, press)
         case None:
-            return refuse(scene, event)
+            return refuse(scene, event)._replace(is_unused=True)
         case _:
             assert_never(press)
 
@@ -138,7 +151,7 @@ def _choice_pressed(scene: Scene, event: ButtonPressed, press: ChoicePress) -> S
 def _legacy_pressed(scene: Scene, event: ButtonPressed, press: LegacyPress) -> Step:
     run = scene.run
     if run is None or not run.is_adopted or run.is_waiting:
-        return refuse(scene, event)
+        return refuse(scene, event)._replace(is_unused=True)
     element = scene.element(run)
     if not isinstance(element, Message | Jump | Test | Revision):
         return refuse(scene, event)
@@ -210,7 +223,7 @@ def _text_received(scene: Scene, event: TextReceived) -> Step:
         case Run(), Dialog():
             return say(scene, run, element, event.text)
     keyword = keyword_in(event.text) if scene.options.has_keywords else None
-    return follow_keyword(scene, run, keyword, event.text) if run and keyword else scene.stay(hint(scene))
+    return follow_keyword(scene, run, keyword, event.text) if run and keyword else scene.leave_unused(hint(scene))
 
 
 def _content_received(scene: Scene, event: ContentReceived) -> Step:
@@ -218,15 +231,15 @@ def _content_received(scene: Scene, event: ContentReceived) -> Step:
     is_heard = event.kind == "voice" and event.file_id is not None
     if run is not None and is_heard and isinstance(scene.element(run), Dialog):
         return hear(scene, run, event)
-    return scene.stay(hint(scene))
+    return scene.leave_unused(hint(scene))
 
 
 def _poll_answered(scene: Scene, event: PollAnswered) -> Step:
     run = scene.run
-    if run is None or not _is_about(event, run):
-        return scene.stay()
-    element = scene.element(run)
-    if not isinstance(element, PollElement) or not _are_options(event.option_ids, element):
+    element = scene.element(run) if run is not None and _is_about(event, run) else None
+    if run is None or not isinstance(element, PollElement):
+        return scene.stay() if event.poll is not None else scene.leave_unused()
+    if not _are_options(event.option_ids, element):
         return scene.stay()
     closed = (StopPoll(event.poll.message_id),) if event.poll else ()
     reply = answer_poll(element, run, event.option_ids)

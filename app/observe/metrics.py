@@ -18,4 +18,9 @@ REFUSED_REQUESTS = Counter(
     "flotilla_refused_requests", "Webhook requests that were refused, by HTTP status", ["bot", "status"]
 )
 JOBS = Counter("flotilla_jobs", "Jobs by outcome: done, dropped, postponed, given up", ["bot", "kind", "outcome"])
+PLUGIN_UPDATES = Counter(
+    "flotilla_plugin_updates",
+    "Updates that a plugin was given by outcome: handled, not handled, failed, too slow, refused",
+    ["bot", "outcome"],
+)
 TOKENS = Counter("flotilla_tokens", "Tokens of the model by direction: input, output", ["bot", "direction"])

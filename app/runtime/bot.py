@@ -23,6 +23,7 @@ from app.runtime.keeper import Keeper
 from app.runtime.library import Library
 from app.runtime.menu import set_menus
 from app.runtime.outbox import Outbox, Speak
+from app.runtime.plugins import Plugin
 from app.runtime.settler import when_available
 from app.runtime.shift import Shift
 from app.runtime.turn import Feed
@@ -91,6 +92,7 @@ class Bot:
     def __init__(self, settings: BotSettings, library: Library, services: Services) -> None:
         self.settings = settings
         self.library = library
+        self.plugin = Plugin(settings.name, library)
         self.state = State.STARTING
         self.botname = settings.bot_name
         self._services = services
@@ -218,6 +220,7 @@ class Bot:
         def give_way(_: object) -> None:
             self.state = State.STARTING
             self._shift = self._intake = None
+            self.plugin.abandon()
             outbox.close()
             intake.close(is_lost=True)
             shift.stop(is_lost=True)
@@ -226,6 +229,7 @@ class Bot:
         try:
             if not await self._prepare(outbox):
                 return
+            await self.plugin.open(self._api, self.botname, self._services.store, shift)
             self._receiver, self._shift, self._intake = receiver, shift, intake
             lost.add_done_callback(give_way)
             await self._lead(shift, receiver)
@@ -235,11 +239,13 @@ class Bot:
             if lost.done():
                 log.warning("lost the bot's lock with the database connection", bot=self.settings.name)
                 await intake.drained()
+                await self.plugin.close(0.0)
                 await outbox.abandon()
             else:
                 lost.cancel()
                 intake.close()
                 await intake.drained()
+                await self.plugin.close()
                 await outbox.drain(DRAIN_SECONDS)
 
     async def _lead(self, shift: Shift, receiver: Receiver) -> None:
@@ -254,18 +260,18 @@ class Bot:
 
     def _new_shift(self, outbox: Outbox) -> Shift:
         dialogs = Dialogs(self._workplace(outbox))
-        return Shift(lambda: self._rules(outbox), self._services.store, outbox, dialogs, self._stop)
+        return Shift(lambda: self._rules(outbox), self._services.store, outbox, dialogs, self._stop, self.plugin.take)
 
     def _new_receiver(self, shift: Shift, intake: Intake) -> Receiver:
-        name, webhook = self.settings.name, self.settings.webhook
+        name, webhook, kinds = self.settings.name, self.settings.webhook, self.plugin.allowed_updates
 
         def poller() -> Poller:
-            return Poller(name, self._api, shift.apply, self._polled)
+            return Poller(name, self._api, shift.apply, self._polled, kinds)
 
         if webhook is None:
             return poller()
         polling = poller if self.settings.fallback is Mode.POLLING else None
-        return Keeper(name, self._api, webhook, lambda: intake.accepted, self._verified, polling)
+        return Keeper(name, self._api, webhook, lambda: intake.accepted, self._verified, polling, kinds)
 
     async def _new_outbox(self) -> Outbox:
         if self._outbox is not None:
@@ -304,7 +310,14 @@ class Bot:
 
     def _rules(self, outbox: Outbox) -> Rules:
         settings = self.settings
-        return Rules(self.botname, self.library.courses, settings.language, outbox.has_begun, settings.options)
+        return Rules(
+            self.botname,
+            self.library.courses,
+            settings.language,
+            outbox.has_begun,
+            settings.options,
+            self.plugin.kinds,
+        )
 
     def _workplace(self, outbox: Outbox) -> Workplace:
         return Workplace(

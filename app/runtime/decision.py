@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,15 @@ from app.engine.action import (
     StartRun,
     StartTimer,
 )
-from app.engine.event import Event, Learner, ReplyFailed, ReplyReceived, TimeReached, VoiceTranscribed
+from app.engine.event import (
+    CourseGiven,
+    Event,
+    Learner,
+    ReplyFailed,
+    ReplyReceived,
+    TimeReached,
+    VoiceTranscribed,
+)
 from app.engine.state import Chat, from_json, to_json
 from app.engine.step import step
 from app.store.rows import (
@@ -34,6 +42,7 @@ from app.store.rows import (
     NewTimer,
     Usage,
 )
+from app.telegram.decode import Update
 from app.telegram.encode import Request, encode
 from app.texts import Texts, texts_for
 
@@ -42,7 +51,8 @@ from app.texts import Texts, texts_for
 class Rules:
     """What decides a turn of a bot beside the chats: its name in the store, its courses, its language and options.
 
-    ``has_begun`` tells whether the poll of a step of a run is being sent.
+    ``has_begun`` tells whether the poll of a step of a run is being sent. ``plugin_kinds`` are the types of updates
+    that the bot's plugin takes, if it has one.
     """
 
     botname: str
@@ -50,14 +60,28 @@ class Rules:
     language: str | None = None
     has_begun: Callable[[int, int], bool] = field(default=lambda _run_id, _step: False)
     options: Options = DEFAULT_OPTIONS
+    plugin_kinds: frozenset[str] = frozenset()
 
     def texts(self, language_code: str | None) -> Texts:
         """Return the texts for a learner: the bot's language, else the learner's own."""
         return texts_for(self.language or language_code)
 
 
-_BY_ITSELF = (TimeReached, ReplyReceived, ReplyFailed, VoiceTranscribed)
+_BY_ITSELF = (TimeReached, ReplyReceived, ReplyFailed, VoiceTranscribed, CourseGiven)
 """Events that come without the learner doing anything at that moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unused:
+    """An update that the course does not use, and what its learner is told if the plugin does not use it either.
+
+    ``notices`` are (callback id, text).
+    """
+
+    update: Update
+    texts: Texts
+    messages: Sequence[NewMessage] = ()
+    notices: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(slots=True)
@@ -76,6 +100,7 @@ class Decision:
     rows: list[ConversationRow] = field(default_factory=list)
     messages: list[NewMessage] = field(default_factory=list)
     notices: list[tuple[str, str]] = field(default_factory=list)
+    unused: list[Unused] = field(default_factory=list)
 
     def chat(self, loaded: Loaded, chat_id: int) -> Chat:
         """Return the chat as this turn has left it so far."""
@@ -84,8 +109,8 @@ class Decision:
         state = loaded.chats[chat_id].state
         return from_json(state) if state else Chat()
 
-    def decide(self, rules: Rules, loaded: Loaded, event: Event) -> None:
-        """Let the engine apply the event, and add what that takes."""
+    def decide(self, rules: Rules, loaded: Loaded, event: Event, update: Update | None = None) -> None:
+        """Let the engine apply the event, and add what that takes; ``update`` is what brought it."""
         learner = event.learner
         texts = rules.texts(learner.language_code)
         decided = step(rules.courses, self.chat(loaded, learner.chat_id), event, texts, rules.options)
@@ -95,8 +120,18 @@ class Decision:
         self.states[learner.chat_id] = ChatState(
             learner.chat_id, learner.username, to_json(decided.chat), has_written, learner.language_code
         )
+        if decided.is_unused and update is not None and update.kind in rules.plugin_kinds:
+            self._leave(learner, update, texts, decided.actions)
+            return
         for action in decided.actions:
             self._collect(learner, action)
+
+    def _leave(self, learner: Learner, update: Update, texts: Texts, hint: Sequence[Action]) -> None:
+        """Leave the update to the plugin, which is asked once all is committed."""
+        later = Decision()
+        for action in hint:
+            later._collect(learner, action)
+        self.unused.append(Unused(update, texts, later.messages, later.notices))
 
     def _collect(self, learner: Learner, action: Action) -> None:
         match action:

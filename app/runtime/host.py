@@ -115,6 +115,7 @@ class Host:
         for bot in self.bots:
             if bot.botname and bot.library.changed():
                 await bot.read_courses()
+            bot.plugin.watch()
 
     async def _purge(self, store: Store) -> None:
         for bot in self.bots:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -12,6 +12,7 @@ from app.config.settings import WebhookSettings
 from app.errors import FlotillaError
 from app.observe.logs import get_log
 from app.telegram.api import BotApi, backoff
+from app.telegram.decode import ALLOWED_UPDATES
 from app.telegram.error import FloodWait, TelegramError, TokenRefused, Unavailable
 from app.telegram.poller import Poller
 from app.telegram.webhook import Registration, WebhookInfo, register, webhook_info
@@ -78,7 +79,8 @@ class Keeper:
     """Keeps the webhook of one bot while this process leads it; see ``run``.
 
     ``accepted`` counts the updates that came in, ``verified`` is called whenever the webhook is as it should be.
-    With ``polling`` the bot is polled while the webhook is refused or deliveries fail.
+    With ``polling`` the bot is polled while the webhook is refused or deliveries fail. ``kinds`` are the types of
+    updates to ask for, asked for at each look.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Keeper:
         accepted: Callable[[], int],
         verified: Callable[[], None],
         polling: Callable[[], Poller] | None = None,
+        kinds: Callable[[], Sequence[str]] = lambda: ALLOWED_UPDATES,
     ) -> None:
         self._name = name
         self._api = api
@@ -96,6 +99,7 @@ class Keeper:
         self._accepted = accepted
         self._verified = verified
         self._polling = polling
+        self._kinds = kinds
         self._pace = PACE
         self._stop = asyncio.Event()
         self._doubt = asyncio.Event()
@@ -171,7 +175,7 @@ class Keeper:
             except OSError as error:
                 text = f"{hook.certificate} cannot be read ({(error.strerror or str(error)).lower()})"
                 raise CertificateUnreadableError(f"{text}; see webhook/ssl_cert_path") from error
-        return Registration(hook.url, hook.secret_token, hook.max_connections, certificate)
+        return Registration(hook.url, hook.secret_token, hook.max_connections, certificate, self._kinds())
 
     async def _poll(self) -> None:
         """Poll for a while; what is pending comes that way, and what comes both ways counts once."""

@@ -23,7 +23,7 @@ _MAX_BYTES = 4 * MAX_CHARACTERS
 
 _MAX_CACHED = 500
 
-_Stamp = tuple[int, int, int] | None
+Stamp = tuple[int, int, int] | None
 """Time, size and inode of a file; ``None`` when there is none."""
 
 log = get_log(__name__)
@@ -41,15 +41,20 @@ class Library:
     """
 
     def __init__(self, scripts: Path, folder: str) -> None:
-        self._scripts = scripts
+        self.scripts = scripts
         self._folder = folder
-        self._stamps: dict[str, _Stamp] = {}
+        self._stamps: dict[str, Stamp] = {}
         self._stored: Mapping[str, Stored] | None = None
         self._is_behind = False
         self._reading = Lock()
         self.courses = Courses()
         self.problems: list[Problem] = []
         self.reload()
+
+    @property
+    def folder(self) -> Path:
+        """The bot's folder."""
+        return self.scripts / self._folder
 
     @property
     def files(self) -> list[Path]:
@@ -105,14 +110,14 @@ class Library:
                 level(str(problem), bot=bot)
 
     def _files_changed(self) -> bool:
-        return any(_stamp(self._path(file)) != stamp for file, stamp in self._stamps.items())
+        return any(stamp_of(self._path(file)) != stamp for file, stamp in self._stamps.items())
 
     def _read(self, file: str) -> str:
-        self._stamps[file] = _stamp(self._path(file))
-        return read_text(self._scripts, file)
+        self._stamps[file] = stamp_of(self._path(file))
+        return read_text(self.scripts, file)
 
     def _path(self, file: str) -> Path:
-        return path_of(self._scripts, file)
+        return path_of(self.scripts, file)
 
     def _shown(self, problem: Problem) -> Problem:
         return problem if problem.file == STORED_FILE else replace(problem, file=str(self._path(problem.file)))
@@ -153,7 +158,8 @@ def _merged(before: Courses, listing: Listing, read: dict[str, Course]) -> Cours
     return Courses(entries, {course_id: course for course_id, course in good.items() if course is not None})
 
 
-def _stamp(path: Path) -> _Stamp:
+def stamp_of(path: Path) -> Stamp:
+    """Return what changes with the file."""
     try:
         found = path.stat()
     except OSError:

@@ -8,16 +8,16 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from app.runtime.broadcast import Broadcasts, announce
-from app.runtime.decision import Rules
+from app.runtime.decision import Rules, Unused
 from app.runtime.jobs import Jobs, Worker
 from app.runtime.outbox import Outbox
 from app.runtime.settler import when_available
 from app.runtime.timers import Timers
-from app.runtime.turn import Feed, Result, apply, deliver, feed
+from app.runtime.turn import Feed, Result, apply, deliver, feed, post
 from app.store.broadcast import Target
 from app.store.errors import StoreUnavailable
 from app.store.lock import BotLocks, Channel
-from app.store.rows import Timer
+from app.store.rows import NewMessage, Timer
 from app.store.store import Store
 from app.telegram.decode import Update
 
@@ -31,15 +31,25 @@ Turn = Callable[[Store, Rules, Sequence[T]], Awaitable[Result]]
 
 
 class Shift:
-    """Commits turns and passes on what follows. ``rules`` are asked for before each, as courses change."""
+    """Commits turns and passes on what follows. ``rules`` are asked for before each, as courses change.
+
+    ``take_unused`` gets the updates that no course uses, once each, after their commit.
+    """
 
     def __init__(
-        self, rules: Callable[[], Rules], store: Store, outbox: Outbox, worker: Worker, stop: asyncio.Event
+        self,
+        rules: Callable[[], Rules],
+        store: Store,
+        outbox: Outbox,
+        worker: Worker,
+        stop: asyncio.Event,
+        take_unused: Callable[[Unused], None],
     ) -> None:
         self._rules = rules
         self._store = store
         self._outbox = outbox
         self._bot_stops = stop
+        self._take_unused = take_unused
         self._turns = asyncio.Lock()
         self._is_uncertain = False
         botname = rules().botname
@@ -76,6 +86,13 @@ class Shift:
         """
         result, attempts = await self._turn(feed, [one])
         return result.seen == 0 or attempts > 1
+
+    async def post(self, messages: Sequence[NewMessage], notices: Sequence[tuple[str, str]] = ()) -> None:
+        """Send what no course sends, messages in order with those of courses; returns when they are committed."""
+        if messages:
+            await self._turn(post, messages)
+        for callback_id, text in notices:
+            self._outbox.notify(callback_id, text)
 
     def stop(self, *, is_lost: bool = False) -> None:
         """Begin nothing more; ``is_lost`` when another host may go on with the bot already."""
@@ -147,3 +164,5 @@ class Shift:
         if result.has_jobs or is_uncertain:
             self._jobs.wake()
         self._jobs.cancel(result.jobs_cancelled)
+        for one in result.unused:
+            self._take_unused(one)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from app.engine.event import (
     ButtonPressed,
     CommandReceived,
+    CourseGiven,
     Event,
     Learner,
     PollAnswered,
@@ -22,7 +23,7 @@ from app.engine.start import requested_course
 from app.engine.state import Chat
 from app.observe.logs import get_log
 from app.observe.metrics import DEAD_UPDATES, TIMERS, UPDATES
-from app.runtime.decision import Decision, Rules
+from app.runtime.decision import Decision, Rules, Unused
 from app.store.errors import StoreUnavailable
 from app.store.rows import (
     DeadUpdate,
@@ -67,7 +68,7 @@ class Result:
     ``messages`` are stored and to be sent; ``notices`` (callback id, text) are not stored. ``seen`` counts what had no
     effect because it was used up: updates and timers that an earlier turn had committed, whose messages are in the
     outbox, and jobs that were cancelled. ``has_timers`` and ``has_jobs`` say that some were started,
-    ``jobs_cancelled`` names the runs whose jobs were cancelled.
+    ``jobs_cancelled`` names the runs whose jobs were cancelled. ``unused`` is left to the plugin.
     """
 
     messages: list[OutboxMessage] = field(default_factory=list)
@@ -76,6 +77,7 @@ class Result:
     has_timers: bool = False
     has_jobs: bool = False
     jobs_cancelled: list[int] = field(default_factory=list)
+    unused: list[Unused] = field(default_factory=list)
 
     def add(self, other: Result) -> None:
         """Put what follows from another turn behind it."""
@@ -85,6 +87,7 @@ class Result:
         self.has_timers = self.has_timers or other.has_timers
         self.has_jobs = self.has_jobs or other.has_jobs
         self.jobs_cancelled += other.jobs_cancelled
+        self.unused += other.unused
 
 
 async def apply(store: Store, rules: Rules, updates: Sequence[Update]) -> Result:
@@ -113,7 +116,9 @@ async def feed(store: Store, rules: Rules, feeds: Sequence[Feed]) -> Result:
     the same may be fed again, as with ``apply``.
     """
     async with store.turn(rules.botname) as turn:
-        loaded = await turn.load([], sorted({one.chat_id for one in feeds}))
+        chat_ids = sorted({one.chat_id for one in feeds})
+        loaded = await turn.load([], chat_ids, run_ids=sum(needs_run_id(one.event) for one in feeds))
+        run_ids = iter(loaded.run_ids)
         claimed = await turn.claim_timers([one.timer_id for one in feeds if one.timer_id is not None])
         decision, taken = Decision(), 0
         for one in feeds:
@@ -121,7 +126,7 @@ async def feed(store: Store, rules: Rules, feeds: Sequence[Feed]) -> Result:
                 decision.usage.append(one.usage)
             if await _is_taken(turn, one, claimed):
                 taken += 1
-                decision.decide(rules, loaded, _introduced(one.event, loaded))
+                decision.decide(rules, loaded, _numbered(_introduced(one.event, loaded), run_ids))
         result = await _save(turn, decision)
     result.seen = len(feeds) - taken
     return result
@@ -131,6 +136,17 @@ async def _is_taken(turn: Turn, one: Feed, claimed_timers: frozenset[int]) -> bo
     if one.timer_id is not None:
         return one.timer_id in claimed_timers
     return one.job_id is None or await turn.claim_job(one.job_id)
+
+
+async def post(store: Store, rules: Rules, messages: Sequence[NewMessage]) -> Result:
+    """Queue messages that no course sends, behind all that is queued for their chats; one transaction."""
+    async with store.turn(rules.botname) as turn:
+        await turn.load([], sorted({message.chat_id for message in messages}))
+        return await _save(turn, Decision(messages=list(messages)))
+
+
+def _numbered(event: Event, run_ids: Iterator[int]) -> Event:
+    return replace(event, run_id=next(run_ids)) if isinstance(event, CourseGiven) else event
 
 
 def _introduced(event: Event, loaded: Loaded) -> Event:
@@ -199,7 +215,7 @@ async def _apply_alone(store: Store, rules: Rules, update: Update) -> Result:
 
 
 async def _turn(store: Store, rules: Rules, updates: Sequence[Update]) -> Result:
-    relevant = [update for update in updates if update.event is not None]
+    relevant = [update for update in updates if update.event is not None or update.kind in rules.plugin_kinds]
     if not relevant:
         return Result()
     async with store.turn(rules.botname) as turn:
@@ -231,6 +247,7 @@ async def _save(turn: Turn, decision: Decision) -> Result:
         decision.notices,
         has_timers=bool(decision.timers),
         has_jobs=bool(decision.jobs),
+        unused=decision.unused,
         jobs_cancelled=decision.jobs_cancelled,
     )
 
@@ -241,7 +258,7 @@ async def _load(turn: Turn, updates: Sequence[Update]) -> Loaded:
         update_ids=[update.update_id for update in updates],
         chat_ids=sorted({update.chat_id for update in updates if update.chat_id is not None}),
         poll_ids=[event.poll_id for event in events if isinstance(event, PollAnswered)],
-        run_ids=sum(1 for event in events if event is not None and needs_run_id(event)),
+        run_ids=sum(event is not None and needs_run_id(event) for event in events),
     )
 
 
@@ -250,15 +267,16 @@ async def _decide(turn: Turn, rules: Rules, loaded: Loaded, updates: Sequence[Up
     run_ids = iter(loaded.run_ids)
     for update in updates:
         chat_id, event = update.chat_id, update.event
-        if chat_id is None or event is None:
-            continue
         if update.update_id not in loaded.fresh:
             if update.callback_id:
                 decision.notices.append((update.callback_id, ""))
             continue
+        if chat_id is None or event is None:
+            decision.unused.append(Unused(update, rules.texts(None)))
+            continue
         chat = decision.chat(loaded, chat_id)
         whole = await _complete(turn, rules, loaded, chat, event, next(run_ids) if needs_run_id(event) else 0)
-        decision.decide(rules, loaded, _in_language(whole, loaded))
+        decision.decide(rules, loaded, _in_language(whole, loaded), update)
     return decision
 
 

@@ -450,3 +450,37 @@ HAS_SCHEMA = """
 APPLIED_MIGRATIONS = """
     SELECT migration_id, oldest_app FROM schema_version ORDER BY migration_id
 """
+
+TAG = """
+    INSERT INTO tag (botname, chat_id, tag) VALUES (%(botname)s, %(chat_id)s, %(tag)s) ON CONFLICT DO NOTHING
+"""
+
+UNTAG = """
+    DELETE FROM tag WHERE botname = %(botname)s AND chat_id = %(chat_id)s AND tag = %(tag)s
+"""
+
+TAGS = """
+    SELECT tag FROM tag WHERE botname = %(botname)s AND chat_id = %(chat_id)s
+"""
+
+TAGGED = """
+    SELECT chat_id FROM tag WHERE botname = %(botname)s AND tag = %(tag)s ORDER BY chat_id
+"""
+
+FIND_PLUGIN_STATE = """
+    SELECT state, data FROM plugin_state WHERE botname = %(botname)s AND key = %(key)s
+"""
+
+SET_PLUGIN_STATE = """
+    INSERT INTO plugin_state (botname, key, state) VALUES (%(botname)s, %(key)s, %(state)s)
+    ON CONFLICT (botname, key) DO UPDATE SET state = excluded.state, updated_at = now()
+"""
+
+SET_PLUGIN_DATA = """
+    INSERT INTO plugin_state (botname, key, data) VALUES (%(botname)s, %(key)s, %(data)s)
+    ON CONFLICT (botname, key) DO UPDATE SET data = excluded.data, updated_at = now()
+"""
+
+FORGET_PLUGIN_STATE = """
+    DELETE FROM plugin_state WHERE botname = %(botname)s AND key = %(key)s AND state IS NULL AND data = '{}'
+"""

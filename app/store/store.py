@@ -362,6 +362,47 @@ class Store:
             await connection.execute(statement.DROP_ELEMENTS, scope)
         return dropped.rowcount > 0
 
+    async def tag(self, botname: str, chat_id: int, tag: str) -> None:
+        """Give the learner a tag; who has it already keeps it."""
+        await self._execute(statement.TAG, {"botname": botname, "chat_id": chat_id, "tag": tag})
+
+    async def untag(self, botname: str, chat_id: int, tag: str) -> bool:
+        """Take a tag away; tell whether the learner had it."""
+        return await self._execute(statement.UNTAG, {"botname": botname, "chat_id": chat_id, "tag": tag}) > 0
+
+    async def tags(self, botname: str, chat_id: int) -> frozenset[str]:
+        """Return the learner's tags."""
+        async with self._connect() as connection:
+            cursor = await connection.execute(statement.TAGS, {"botname": botname, "chat_id": chat_id})
+            return frozenset([tag for (tag,) in await cursor.fetchall()])
+
+    async def tagged(self, botname: str, tag: str) -> list[int]:
+        """Return the chats of the learners who have the tag."""
+        async with self._connect() as connection:
+            cursor = await connection.execute(statement.TAGGED, {"botname": botname, "tag": tag})
+            return [chat_id for (chat_id,) in await cursor.fetchall()]
+
+    async def plugin_state(self, botname: str, key: str) -> tuple[str | None, Json]:
+        """Return the state and the data that a plugin keeps under a key."""
+        async with self._connect() as connection:
+            cursor = await connection.execute(statement.FIND_PLUGIN_STATE, {"botname": botname, "key": key})
+            found = await cursor.fetchone()
+        return (found[0], found[1]) if found else (None, {})
+
+    async def set_plugin_state(self, botname: str, key: str, state: str | None) -> None:
+        """Replace the state that a plugin keeps under a key; what holds nothing any more is deleted."""
+        parameters = {"botname": botname, "key": key, "state": state}
+        async with self._transaction() as connection:
+            await connection.execute(statement.SET_PLUGIN_STATE, parameters)
+            await connection.execute(statement.FORGET_PLUGIN_STATE, parameters)
+
+    async def set_plugin_data(self, botname: str, key: str, data: Json) -> None:
+        """Replace the data that a plugin keeps under a key; what holds nothing any more is deleted."""
+        parameters = {"botname": botname, "key": key}
+        async with self._transaction() as connection:
+            await connection.execute(statement.SET_PLUGIN_DATA, {**parameters, "data": Jsonb(data)})
+            await connection.execute(statement.FORGET_PLUGIN_STATE, parameters)
+
     async def _fetch(self, row: type[T], query: LiteralString, parameters: Mapping[str, Any]) -> list[T]:
         async with self._connect() as connection, connection.cursor(row_factory=class_row(row)) as cursor:
             await cursor.execute(query, parameters)

@@ -57,6 +57,22 @@ class Update:
     event: Event | None = None
     callback_id: str | None = None
 
+    @property
+    def kind(self) -> str:
+        """The Bot API's name of its type, such as ``message``; empty when it has none."""
+        return next((key for key in self.raw if key != "update_id"), "")
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """What it is about, such as the message."""
+        body = self.raw.get(self.kind)
+        return body if isinstance(body, Mapping) else {}
+
+    @property
+    def learner(self) -> Learner | None:
+        """The person whom it comes from, wherever that was; ``None`` when it says nobody, or a bot."""
+        return _learner(self.body.get("from")) or _learner(self.body.get("user"))
+
 
 def decode(raw: object, at: datetime | None = None) -> Update | None:
     """Decode one update; ``None`` when it has not even an ``update_id``. ``at`` is its time, by default now."""

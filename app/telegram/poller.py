@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -29,13 +29,24 @@ Handle = Callable[[list[Update]], Awaitable[None]]
 
 
 class Poller:
-    """Polls one bot until it is told to stop or its token is refused."""
+    """Polls one bot until it is told to stop or its token is refused.
 
-    def __init__(self, name: str, api: BotApi, handle: Handle, completed: Callable[[], None]) -> None:
+    ``kinds`` are the types of updates to ask for, asked for before each call.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        api: BotApi,
+        handle: Handle,
+        completed: Callable[[], None],
+        kinds: Callable[[], Sequence[str]] = lambda: ALLOWED_UPDATES,
+    ) -> None:
         self._name = name
         self._api = api
         self._handle = handle
         self._completed = completed
+        self._kinds = kinds
         self._stop = asyncio.Event()
         self._offset = 0
         self._is_lost = False
@@ -91,7 +102,7 @@ class Poller:
             log.debug("last updates not confirmed", bot=self._name, reason=str(trouble))
 
     async def _get_updates(self, seconds: int, limit: int = 100) -> list[Any]:
-        params = {"offset": self._offset, "limit": limit, "timeout": seconds, "allowed_updates": ALLOWED_UPDATES}
+        params = {"offset": self._offset, "limit": limit, "timeout": seconds, "allowed_updates": list(self._kinds())}
         result = await self._api.call("getUpdates", params, patience=seconds + _GRACE_SECONDS)
         if not isinstance(result, list) or not all(isinstance(item, dict) and "update_id" in item for item in result):
             raise Unavailable("getUpdates", "the answer is no list of updates", was_sent=True, was_answered=True)

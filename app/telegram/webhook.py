@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,12 +29,16 @@ class WebhookInfo:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What Telegram should call; a ``certificate`` (PEM) is needed if no known authority signed the server's."""
+    """What Telegram should call; a ``certificate`` (PEM) is needed if no known authority signed the server's.
+
+    ``kinds`` are the types of updates.
+    """
 
     url: str
     secret_token: str = field(repr=False)
     max_connections: int
     certificate: bytes | None = field(default=None, repr=False)
+    kinds: Sequence[str] = ALLOWED_UPDATES
 
     def is_shown_by(self, info: WebhookInfo) -> bool:
         """Whether the webhook is as it should be, as far as Telegram tells: not its secret and certificate."""
@@ -42,7 +46,7 @@ class Registration:
             info.url == self.url
             and info.has_certificate == (self.certificate is not None)
             and info.max_connections == self.max_connections
-            and info.allowed_updates == frozenset(ALLOWED_UPDATES)
+            and info.allowed_updates == frozenset(self.kinds)
         )
 
 
@@ -63,7 +67,7 @@ async def register(api: BotApi, wanted: Registration) -> WebhookInfo:
         "url": wanted.url,
         "secret_token": wanted.secret_token,
         "max_connections": wanted.max_connections,
-        "allowed_updates": ALLOWED_UPDATES,
+        "allowed_updates": list(wanted.kinds),
         "drop_pending_updates": False,
     }
     if wanted.certificate is None:

@@ -112,14 +112,14 @@ def test_help() -> None:
 @pytest.mark.parametrize("chat", [Chat(), chat_with(at("Ex1_name")), chat_with(at("Ex2_talk", talk=Talk()))])
 def test_d11_unknown_commands_are_never_answers(chat: Chat, name: str) -> None:
     told = SendText(f"Sorry, I do not know the command /{name}.")
-    assert step(COURSES, chat, command(name), TEXTS) == Step(chat, (told,))
+    assert step(COURSES, chat, command(name), TEXTS) == Step(chat, (told,), is_unused=True)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_d11_commands_that_are_switched_off_are_unknown(name: str) -> None:
     chat, options = chat_with(at("Ex1_name")), Options(commands=frozenset(COMMANDS) - {name})
     told = SendText(f"Sorry, I do not know the command /{name}.")
-    assert step(COURSES, chat, command(name, run_id=50), TEXTS, options) == Step(chat, (told,))
+    assert step(COURSES, chat, command(name, run_id=50), TEXTS, options) == Step(chat, (told,), is_unused=True)
 
 
 @pytest.mark.parametrize("name", ["next", "back", "restart"])

@@ -373,7 +373,7 @@ def test_voice_of_an_earlier_dialog_is_dropped() -> None:
 @pytest.mark.parametrize("event", [ContentReceived(ANNA, AT, "photo"), ContentReceived(ANNA, AT, "voice")])
 def test_other_content_gets_a_hint(event: Event) -> None:
     chat = chat_with(talking())
-    assert step(COURSES, chat, event, TEXTS) == Step(chat, (SendText(TEXTS.text_please),))
+    assert step(COURSES, chat, event, TEXTS) == Step(chat, (SendText(TEXTS.text_please),), is_unused=True)
 
 
 # --- coming and going -----------------------------------------------------------------------------------------------

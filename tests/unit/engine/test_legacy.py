@@ -112,12 +112,13 @@ def test_the_button_is_taken_away() -> None:
 )
 def test_d6_old_buttons_are_stale_elsewhere(chat: Chat, data: str) -> None:
     stale = (AnswerPress("cb", TEXTS.stale_button),)
-    assert step(COURSES, chat, press(data), TEXTS) == Step(chat, stale)
+    is_ours = chat.run is not None and chat.run.is_adopted and not chat.run.is_ended and not chat.run.is_waiting
+    assert step(COURSES, chat, press(data), TEXTS) == Step(chat, stale, is_unused=not is_ours)
 
 
 @pytest.mark.parametrize("chat", [adopted(QUIZ, is_adopted=False), adopted(GO), adopted(QUIZ, is_ended=True)])
 def test_d5_old_polls_are_ignored_elsewhere(chat: Chat) -> None:
-    assert step(COURSES, chat, vote(1), TEXTS) == Step(chat)
+    assert step(COURSES, chat, vote(1), TEXTS) == Step(chat, is_unused=True)
 
 
 def test_d5_a_vote_must_fit_the_poll_on_screen() -> None:

@@ -64,7 +64,7 @@ class Player:
         ]
 
     def happens(self, event: Event) -> list[str]:
-        self.chat, self.actions = step(self.courses, self.chat, event, TEXTS)
+        self.chat, self.actions, _ = step(self.courses, self.chat, event, TEXTS)
         return self.seen
 
     def press(self, index: int = 0) -> list[str]:

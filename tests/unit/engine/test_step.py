@@ -447,7 +447,8 @@ COURSE = courses_of(A, STOP, NAME, QUIZ, question("Ask"), multi_choice("Many"), 
 @pytest.mark.parametrize("element", [QUIZ, question("Ask"), multi_choice("Many")])
 def test_d5_votes_elsewhere_are_ignored(element: AnyElement, event: PollAnswered) -> None:
     chat = chat_with(standing(element))
-    assert step(COURSE, chat, event, TEXTS) == Step(chat)
+    is_unused = event.poll is None and event.is_bound
+    assert step(COURSE, chat, event, TEXTS) == Step(chat, is_unused=is_unused)
 
 
 @pytest.mark.parametrize(
@@ -462,7 +463,7 @@ def test_d5_votes_elsewhere_are_ignored(element: AnyElement, event: PollAnswered
 )
 @pytest.mark.parametrize("event", [vote(1), vote(1, poll=None, is_bound=False)])
 def test_d5_votes_never_skip_an_element(chat: Chat, event: PollAnswered) -> None:
-    assert step(COURSE, chat, event, TEXTS) == Step(chat)
+    assert step(COURSE, chat, event, TEXTS) == Step(chat, is_unused=event.poll is None)
 
 
 @pytest.mark.parametrize(
@@ -481,7 +482,8 @@ def test_d5_votes_never_skip_an_element(chat: Chat, event: PollAnswered) -> None
 )
 def test_d6_stale_presses_are_answered_with_a_notice(data: str) -> None:
     chat = chat_with(standing(STOP), offer=Offer("default"))
-    assert step(COURSE, chat, press(data, run_id=50), TEXTS) == Step(chat, STALE)
+    is_unused = data in ("got_it", "")
+    assert step(COURSE, chat, press(data, run_id=50), TEXTS) == Step(chat, STALE, is_unused)
 
 
 @pytest.mark.parametrize(
@@ -521,12 +523,12 @@ HINTS = [
 @pytest.mark.parametrize(("chat", "hint"), HINTS)
 @pytest.mark.parametrize("event", [text("start over, next"), VOICE])
 def test_d31_text_elsewhere_gets_a_hint(chat: Chat, event: Event, hint: SendText) -> None:
-    assert step(COURSE, chat, event, TEXTS) == Step(chat, (hint,))
+    assert step(COURSE, chat, event, TEXTS) == Step(chat, (hint,), is_unused=True)
 
 
 def test_voice_does_not_answer_an_input() -> None:
     chat = chat_with(standing(NAME))
-    assert step(COURSE, chat, VOICE, TEXTS) == Step(chat, (SendText(TEXTS.text_please),))
+    assert step(COURSE, chat, VOICE, TEXTS) == Step(chat, (SendText(TEXTS.text_please),), is_unused=True)
 
 
 # --- courses that change or are not ready ---------------------------------------------------------------------------

@@ -133,7 +133,7 @@ def without(*kinds: type) -> Engine:
     """Return an engine that forgets to do something."""
 
     def engine(courses: Courses, chat: Chat, event: Event, texts: Texts, options: Options) -> Step:
-        chat, actions = step(courses, chat, event, texts, options)
+        chat, actions, _ = step(courses, chat, event, texts, options)
         return Step(chat, tuple(action for action in actions if not isinstance(action, kinds)))
 
     return engine
@@ -146,14 +146,14 @@ def deaf(courses: Courses, chat: Chat, event: Event, texts: Texts, options: Opti
 
 def forgetful(courses: Courses, chat: Chat, event: Event, texts: Texts, options: Options) -> Step:
     """Keep something in the state that does not come back from the store."""
-    chat, actions = step(courses, chat, event, texts, options)
+    chat, actions, _ = step(courses, chat, event, texts, options)
     runs = {key: replace(run, body={**run.body, "secret": (1,)}) for key, run in chat.runs.items()}
     return Step(replace(chat, runs=runs), actions)
 
 
 def silent(courses: Courses, chat: Chat, event: Event, texts: Texts, options: Options) -> Step:
     """Send empty texts in answer to texts."""
-    chat, actions = step(courses, chat, event, texts, options)
+    chat, actions, _ = step(courses, chat, event, texts, options)
     blank = isinstance(event, TextReceived)
     return Step(chat, tuple(replace(a, text="") if isinstance(a, SendText) and blank else a for a in actions))
 
