@@ -43,10 +43,10 @@ BLOCKED_SECONDS = 1.0
 """A handler that keeps all bots of the process waiting for so long is named in the log."""
 
 LANE_LENGTH = 20
-"""Most updates of one chat that wait for the plugin."""
+"""Most updates of one chat that are with the plugin or wait for it."""
 
 MOST_WAITING = 1000
-"""Most updates of one bot that do."""
+"""Most updates of one bot that are, or do."""
 
 log = get_log(__name__)
 
@@ -173,11 +173,12 @@ class Plugin:
     async def _work(self, key: int) -> None:
         lane = self._lanes[key]
         while lane:
-            unused = lane.popleft()
-            self._waiting -= 1
+            unused = lane[0]
             outcome = await self._outcome(unused.update)
             self._count(outcome)
             await self._follow_up(unused, outcome)
+            lane.popleft()
+            self._waiting -= 1
         self._lanes.pop(key, None)
 
     async def _outcome(self, update: Update) -> Outcome:
@@ -185,7 +186,7 @@ class Plugin:
         loaded, context = self._loaded, self._context
         if loaded is None or context is None:
             return Outcome.NOT_HANDLED
-        work = self._begin(_watched(self._handle(loaded, context, update), self._blocked))
+        work = self._begin(self._handle(loaded, context, update))
         await asyncio.wait({work}, timeout=loaded.time_limit)
         if work.done():
             return work.result()
@@ -202,7 +203,7 @@ class Plugin:
     async def _handle(self, loaded: Loaded, context: Context, update: Update) -> Outcome:
         try:
             arguments = {**context.arguments(), "learner": update.learner}
-            is_handled = await loaded.router.feed(raw=update.raw, **arguments)
+            is_handled = await _Steps(loaded.router.feed(raw=update.raw, **arguments), self._blocked)
         except (Exception, SystemExit):
             log.exception("handler of the plugin failed", bot=self._name, update=update.update_id, kind=update.kind)
             return Outcome.FAILED
@@ -358,13 +359,8 @@ async def _in_thread(work: Callable[[], T]) -> T:
     return await future
 
 
-async def _watched(work: Awaitable[T], blocked: Callable[[float], None]) -> T:
-    """Return the result of the work, and tell of each of its steps that takes too long."""
-    return await _Steps(work, blocked)
-
-
 class _Steps(Awaitable[T]):
-    """Measures what work does between two awaits, during which nothing else in the process happens."""
+    """Does the work and tells of each of its steps between two awaits, when all else waits, that takes too long."""
 
     def __init__(self, work: Awaitable[T], blocked: Callable[[float], None]) -> None:
         self._work = work

@@ -198,4 +198,6 @@ def test_d7_answers_that_come_too_late_change_nothing(run: Run) -> None:
 @pytest.mark.parametrize("event", [TextReceived(ANNA, AT, "cat"), ContentReceived(ANNA, AT, "photo")])
 def test_d7_messages_do_not_answer_an_app(event: Event) -> None:
     hint: tuple[Action, ...] = (SendText(TEXTS.press_button),)
-    assert step(courses_of(APP, NAME), chat_with(STANDING), event, TEXTS, PAGE) == Step(chat_with(STANDING), hint, is_unused=True)
+    assert step(courses_of(APP, NAME), chat_with(STANDING), event, TEXTS, PAGE) == Step(
+        chat_with(STANDING), hint, is_unused=True
+    )

@@ -37,6 +37,7 @@ from app.engine.action import (
 from app.engine.event import (
     ButtonPressed,
     ContentReceived,
+    CourseGiven,
     Event,
     Learner,
     PollAnswered,
@@ -529,6 +530,26 @@ def test_d31_text_elsewhere_gets_a_hint(chat: Chat, event: Event, hint: SendText
 def test_voice_does_not_answer_an_input() -> None:
     chat = chat_with(standing(NAME))
     assert step(COURSE, chat, VOICE, TEXTS) == Step(chat, (SendText(TEXTS.text_please),), is_unused=True)
+
+
+# --- courses that a plugin starts ------------------------------------------------------------------------------------
+
+
+def test_a_plugin_starts_a_course_anew() -> None:
+    restricted = courses_of(QUIZ, NAME, restricted=True)
+    chat = chat_with(standing(QUIZ, scores={"Quiz": Score(1, 1)}))
+    shown = (SendText("Name?", MARKDOWN), bot_row(NAME, "Name?", run_id=50))
+    assert step(restricted, chat, CourseGiven(ANNA, AT, "default", "Name", run_id=50), TEXTS) == Step(
+        chat_with(standing(NAME, 1, run_id=50)), (EndRun(12), StartRun(50, "default"), *shown)
+    )
+    first = step(restricted, Chat(), CourseGiven(ANNA, AT, "default", run_id=50), TEXTS)
+    assert first.chat == chat_with(standing(QUIZ, 1, run_id=50))
+
+
+@pytest.mark.parametrize(("course_id", "element_id"), [("gone", None), ("default", "gone")])
+def test_a_plugin_starts_what_has_gone_meanwhile(course_id: str, element_id: str | None) -> None:
+    chat = chat_with(standing(QUIZ))
+    assert step(COURSE, chat, CourseGiven(ANNA, AT, course_id, element_id, 50), TEXTS) == Step(chat)
 
 
 # --- courses that change or are not ready ---------------------------------------------------------------------------
