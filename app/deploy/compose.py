@@ -8,16 +8,17 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from textwrap import indent
+from urllib.parse import urlsplit
 
 from app.config.dialog import Dialog
 from app.config.environment import BOTS_VARIABLE, DIALOG_VARIABLE, HostedBot
-from app.config.fleet import Bot, Fleet
+from app.config.fleet import Bot, Fleet, split_url
 from app.config.options import COMMANDS
 from app.config.rules import memory_bytes
 from app.config.settings import MAX_CONNECTIONS, Mode
 from app.config.template import Reference, rewrite
 from app.config.tokens import SANDBOX_TOKEN
-from app.deploy.proxy import CERTIFICATE, HEALTH_PORT, KEY, caddyfile, ports, routes
+from app.deploy.proxy import BOT_PORT, CERTIFICATE, HEALTH_PORT, KEY, caddyfile, ports, routes
 from app.deploy.text import Value, Verbatim, lines, scalar
 
 LOCAL_IMAGE = "flotilla"
@@ -160,6 +161,7 @@ PROXY = """
 {volumes}
     ports:
 {ports}
+{networks}\
     healthcheck:
       test: ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:{health_port}/"]
       interval: 10s
@@ -264,7 +266,17 @@ def _proxy(fleet: Fleet) -> str:
         volumes="\n".join(f"      - {scalar(mount)}" for mount in mounts),
         ports="\n".join(f'      - "{port}:{port}"' for port in published),
         health_port=HEALTH_PORT,
+        networks=_aliases(fleet),
     )
+
+
+def _aliases(fleet: Fleet) -> str:
+    """Let the sandbox find the proxy under its public name."""
+    if not fleet.sandbox or not _has_certificate(fleet):
+        return ""
+    hosts = {urlsplit(site).hostname for site in routes(fleet) if "${" not in site}
+    names = ", ".join(sorted(scalar(host) for host in hosts if host))
+    return f"    networks:\n      default: {{aliases: [{names}]}}\n" if names else ""
 
 
 def _host(fleet: Fleet, bots: Sequence[Bot]) -> dict[str, Value]:
@@ -309,7 +321,7 @@ def _environment(fleet: Fleet, bots: Sequence[Bot]) -> dict[str, Value]:
 
 
 def _single(fleet: Fleet, bot: Bot) -> dict[str, Value]:
-    url, page, log_file = fleet.webhook_url(bot), fleet.app_url(bot), _log_file(bot)
+    url, page, log_file = _webhook_url(fleet, bot), fleet.app_url(bot), _log_file(bot)
     variables = {
         "BOT_API_TOKEN": _token(fleet, bot),
         "BOT_NAME": _escaped(bot.bot_name),
@@ -346,7 +358,7 @@ def _hosted(fleet: Fleet, bot: Bot) -> HostedBot:
         mode=bot.mode,
         language=bot.language,
         log_file=_log_file(bot),
-        webhook_url=fleet.webhook_url(bot),
+        webhook_url=_webhook_url(fleet, bot),
         fallback=bot.fallback,
         commands=bot.commands,
         keywords=bot.keywords,
@@ -354,6 +366,18 @@ def _hosted(fleet: Fleet, bot: Bot) -> HostedBot:
         app_url=fleet.app_url(bot),
         dialog=fleet.dialog_of(bot) if bot.dialog else None,
     )
+
+
+def _webhook_url(fleet: Fleet, bot: Bot) -> str | None:
+    """Return where a bot is called; the sandbox gets through the proxy only with a certificate that it is given."""
+    url = fleet.webhook_url(bot)
+    if url is None or not fleet.sandbox or _has_certificate(fleet):
+        return url
+    return f"http://{bot.service}:{BOT_PORT}{split_url(url)[1]}"
+
+
+def _has_certificate(fleet: Fleet) -> bool:
+    return fleet.webhook is not None and fleet.webhook.ssl_cert_path is not None
 
 
 def _log_file(bot: Bot) -> str | None:

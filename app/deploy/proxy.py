@@ -21,9 +21,30 @@ KEY = "/etc/caddy/certificate.key"
 OLD_APP_PATHS = ("/api/questions", "/api/submit_response", "/get_questions", "/submit_response")
 """What pages made for the old program call."""
 
+TELEGRAM_ADDRESSES = "149.154.160.0/20 91.108.4.0/22"
+"""Whence Telegram calls webhooks (https://core.telegram.org/bots/webhooks)."""
+
 _HEAD = """\
 {
 	admin off
+	servers {
+		protocols h1 h2
+		timeouts {
+			read_header 10s
+			read_body 30s
+			idle 5m
+		}
+	}
+	# Requests are logged when a bot is out of reach: without what lets them in.
+	log {
+		format filter {
+			wrap json
+			fields {
+				request>headers>X-Telegram-Bot-Api-Secret-Token delete
+				request>headers>Authorization delete
+			}
+		}
+	}
 }
 
 # For the health check.
@@ -37,8 +58,9 @@ _SITE = """
 %(site)s {
 %(certificate)s\
 	request_body {
-		max_size 1MB
+		max_size 1MiB
 	}
+%(outside)s\
 %(routes)s\
 	respond 404
 }
@@ -46,9 +68,22 @@ _SITE = """
 
 _ROUTE = """\
 	handle %(path)s {
-		reverse_proxy %(service)s:%(port)d
+%(gate)s\
+		reverse_proxy {
+			dynamic a %(service)s %(port)d {
+				refresh 2s
+			}
+			# Only what could not be handed over is tried again, with another replica if there is one.
+			lb_try_duration 5s
+			transport http {
+				dial_timeout 2s
+			}
+		}
 	}
 """
+
+_OUTSIDE = f"\t@outside not remote_ip {TELEGRAM_ADDRESSES}\n"
+_GATE = "\t\trespond @outside 403\n"
 
 
 def routes(fleet: Fleet) -> dict[str, dict[str, str]]:
@@ -71,9 +106,11 @@ def routes(fleet: Fleet) -> dict[str, dict[str, str]]:
 
 def caddyfile(fleet: Fleet) -> str:
     """Write Caddy's configuration; references to variables stay in it."""
-    own = fleet.webhook is not None and fleet.webhook.ssl_cert_path is not None
-    certificate = f"\ttls {CERTIFICATE} {KEY}\n" if own else ""
-    return _HEAD % HEALTH_PORT + "".join(_site(site, paths, certificate) for site, paths in routes(fleet).items())
+    hook = fleet.webhook
+    certificate = f"\ttls {CERTIFICATE} {KEY}\n" if hook is not None and hook.ssl_cert_path is not None else ""
+    gated = _webhooks(fleet) if hook is not None and hook.only_telegram else frozenset()
+    sites = (_site(site, paths, certificate, gated) for site, paths in routes(fleet).items())
+    return _HEAD % HEALTH_PORT + "".join(sites)
 
 
 def ports(fleet: Fleet) -> list[int]:
@@ -83,9 +120,19 @@ def ports(fleet: Fleet) -> list[int]:
     return sorted(found if own else found | {80})
 
 
-def _site(site: str, paths: Mapping[str, str], certificate: str) -> str:
-    lines = (_ROUTE % {"path": path, "service": service, "port": BOT_PORT} for path, service in paths.items())
-    return _SITE % {"site": site, "certificate": certificate, "routes": "".join(lines)}
+def _webhooks(fleet: Fleet) -> frozenset[tuple[str, str]]:
+    """Return site and path of all webhooks, which only Telegram has to reach."""
+    urls = (fleet.webhook_url(bot) for bot in fleet.bots)
+    return frozenset(split_url(url) for url in urls if url is not None)
+
+
+def _site(site: str, paths: Mapping[str, str], certificate: str, gated: frozenset[tuple[str, str]]) -> str:
+    text = "".join(
+        _ROUTE % {"path": path, "service": service, "port": BOT_PORT, "gate": _GATE if (site, path) in gated else ""}
+        for path, service in paths.items()
+    )
+    outside = _OUTSIDE if _GATE in text else ""
+    return _SITE % {"site": site, "certificate": certificate, "outside": outside, "routes": text}
 
 
 def _port(site: str) -> int:
