@@ -149,7 +149,7 @@ class SandboxClient:
         return LearnerClient(self, bot, learner_id, profile)
 
     async def bots(self) -> list[Json]:
-        """Return all bots: id, username, title, revoked, pending_updates."""
+        """Return all bots: id, username, title, revoked, pending_updates, webhook_error."""
         bots: list[Json] = (await self.request("GET", "bots"))["bots"]
         return bots
 

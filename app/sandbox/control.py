@@ -239,6 +239,7 @@ def _bot_body(bot: Bot) -> Json:
         "title": bot.title,
         "revoked": bot.revoked,
         "pending_updates": len(bot.updates.pending) + len(bot.updates.repeated),
+        "webhook_error": bot.webhook.last_error_message if bot.webhook else None,
         "version": bot.changes.version,
     }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import io
 import json
 import ssl
@@ -11,6 +13,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from app.config.fleet import Fleet
+from app.config.load import load_fleet
+from app.deploy.proxy import caddyfile
 from tests.acceptance.project import Project, docker, free_port, up
 from tests.acceptance.test_mini_apps import HOST, SITE, certify
 from tests.stage import play, said
@@ -41,6 +46,14 @@ COURSE = """
     Bye: {type: end, text: Bye}
 """
 
+GATED = f"""
+    webhook: {{base_url: "{SITE}", ssl_cert_path: certs/cert.pem, only_telegram: true}}
+    bots:
+      - {{name: first, token_env: TOKEN, folder: school, mode: webhook, mini_apps: true}}
+"""
+
+CASES = Path(__file__).parents[1] / "cases" / "compose"
+
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(300)]
 
 
@@ -63,7 +76,7 @@ def project(image: str, port: int, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 async def post(project: Project, port: int, path: str, body: bytes = b"{}", secret: str = SECRET) -> tuple[int, str]:
-    """Call the proxy as Telegram does; return status and protocol."""
+    """Call the proxy as Telegram does; return status and answer."""
     trust = ssl.create_default_context(cafile=str(project.folder / "certs" / "ca.pem"))
     headers = {"Host": HOST, HEADER: secret}
     url = f"https://127.0.0.1:{port}{path}"
@@ -115,16 +128,44 @@ async def test_a_secret_never_gets_into_a_log(project: Project, port: int) -> No
     assert SECRET not in project.compose("logs")
 
 
+def write_caddyfile(folder: Path, fleet: Fleet) -> tuple[str, ...]:
+    """Write the proxy's files; return how a container gets them."""
+    certify(folder)
+    (folder / "Caddyfile").write_text(caddyfile(fleet).replace("${WEBHOOK_BASE_URL}", SITE))
+    mounts = (("Caddyfile", "Caddyfile"), ("cert.pem", "certificate.pem"), ("cert.key", "certificate.key"))
+    return tuple(part for ours, its in mounts for part in ("--volume", f"{folder / ours}:/etc/caddy/{its}:ro"))
+
+
 @pytest.mark.parametrize("case", ["webhook", "pages", "group", "certificate"])
 def test_caddy_takes_what_is_generated(case: str, tmp_path: Path) -> None:
-    from app.config.load import load_fleet
-    from app.deploy.proxy import caddyfile
-
-    certify(tmp_path)
-    cases = Path(__file__).parents[1] / "cases" / "compose"
-    text = caddyfile(load_fleet(cases / f"{case}.in.yaml", {}, need_secrets=False))
-    (tmp_path / "Caddyfile").write_text(text.replace("${WEBHOOK_BASE_URL}", SITE))
-    mounts = (("Caddyfile", "Caddyfile"), ("cert.pem", "certificate.pem"), ("cert.key", "certificate.key"))
-    volumes = [part for ours, its in mounts for part in ("--volume", f"{tmp_path / ours}:/etc/caddy/{its}:ro")]
+    volumes = write_caddyfile(tmp_path, load_fleet(CASES / f"{case}.in.yaml", {}, need_secrets=False))
     command = ("caddy", "validate", "--adapter", "caddyfile", "--config", "/etc/caddy/Caddyfile")
     docker("run", "--rm", *volumes, "caddy:2", *command)
+
+
+async def test_only_telegram_may_call_if_so_wished(tmp_path: Path) -> None:
+    project, port = Project(tmp_path, GATED), free_port()
+    project.courses("school", default=COURSE)
+    fleet = load_fleet(tmp_path / "bots_config.yaml", {}, need_secrets=False)
+    (tmp_path / "certs").mkdir()
+    volumes = write_caddyfile(tmp_path / "certs", fleet)
+    container = docker("run", "--detach", "--publish", f"127.0.0.1:{port}:8443", *volumes, "caddy:2").strip()
+    try:
+        await listening(port, tmp_path / "certs" / "ca.pem")
+        assert (await post(project, port, "/webhook/first"))[0] == 403
+        # A page is for everybody; that nobody serves it here is another matter.
+        assert (await post(project, port, "/app/first/1"))[0] == 503
+    finally:
+        docker("rm", "--force", container)
+
+
+async def listening(port: int, authority: Path) -> None:
+    """Wait until the proxy takes connections: the engine takes them for it before that, and drops them."""
+    trust = ssl.create_default_context(cafile=str(authority))
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trust, server_hostname=HOST)
+                writer.close()
+                return
+            await asyncio.sleep(0.1)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+import subprocess
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -207,23 +211,30 @@ class Receiver:
         self.got: asyncio.Queue[tuple[str | None, dict[str, Any]]] = asyncio.Queue()
         self.answers: list[web.Response] = []
         self.url = ""
+        self.gate = asyncio.Event()
+        self.gate.set()
+        app = web.Application()
+        app.router.add_post("/hook", self.handle)
+        self.runner = web.AppRunner(app)
+
+    async def listen(self, context: ssl.SSLContext | None = None) -> str:
+        await web.TCPSite(self.runner, "127.0.0.1", 0, ssl_context=context).start()
+        return f"http{'s' if context else ''}://127.0.0.1:{self.runner.addresses[-1][1]}/hook"
 
     async def handle(self, request: web.Request) -> web.Response:
         self.got.put_nowait((request.headers.get("X-Telegram-Bot-Api-Secret-Token"), await request.json()))
+        await self.gate.wait()
         return self.answers.pop(0) if self.answers else web.Response()
 
 
 @pytest.fixture
 async def receiver() -> Any:
     receiver = Receiver()
-    app = web.Application()
-    app.router.add_post("/hook", receiver.handle)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+    await receiver.runner.setup()
+    receiver.url = await receiver.listen()
     yield receiver
-    await runner.cleanup()
+    receiver.gate.set()
+    await receiver.runner.cleanup()
 
 
 async def test_a_webhook_gets_updates_in_order(
@@ -250,6 +261,68 @@ async def test_a_webhook_that_fails_is_tried_again(api: Any, ann: LearnerClient,
     assert [(await receiver.got.get())[1]["message"]["text"] for _ in range(3)] == ["x", "x", "x"]
     info = await api.get("getWebhookInfo")
     assert info["last_error_message"] == "Wrong response from the webhook: 503 Service Unavailable"
+
+
+@pytest.mark.parametrize("status", [302, 400, 404, 410])
+async def test_only_success_counts(api: Any, ann: LearnerClient, receiver: Receiver, status: int) -> None:
+    receiver.answers = [web.Response(status=status, headers={"Location": receiver.url}), web.Response(status=204)]
+    await api.get("setWebhook", url=receiver.url)
+    await ann.send("x")
+    assert [(await receiver.got.get())[1]["message"]["text"] for _ in range(2)] == ["x", "x"]
+    assert (await api.get("getWebhookInfo"))["last_error_message"].startswith(
+        f"Wrong response from the webhook: {status}"
+    )
+
+
+async def test_a_webhook_gets_updates_again(
+    api: Any, ann: LearnerClient, client: SandboxClient, receiver: Receiver
+) -> None:
+    await api.get("setWebhook", url=receiver.url)
+    await ann.send("x")
+    await client.wait_idle("demo")
+    assert await client.repeat("demo", 1) == 1
+    first, again = [(await receiver.got.get())[1] for _ in range(2)]
+    assert first == again
+    await client.wait_idle("demo")
+
+
+async def test_different_learners_are_served_side_by_side(api: Any, client: SandboxClient, receiver: Receiver) -> None:
+    receiver.gate.clear()
+    await api.get("setWebhook", url=receiver.url, max_connections=3)
+    for number in range(1, 6):
+        await client.learner("demo", number).send("x")
+    assert {(await receiver.got.get())[1]["message"]["from"]["id"] for _ in range(3)} == {1, 2, 3}
+    assert receiver.got.empty()
+    receiver.gate.set()
+    assert {(await receiver.got.get())[1]["message"]["from"]["id"] for _ in range(2)} == {4, 5}
+
+
+def certified(folder: Path) -> ssl.SSLContext:
+    """Make a certificate that nobody signed, and return what a server needs to use it."""
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-keyout", "key", "-out", "cert", "-subj", "/CN=x", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "cert", folder / "key")
+    return context
+
+
+async def test_a_certificate_that_the_bot_gives_is_trusted(
+    api: Any, ann: LearnerClient, client: SandboxClient, receiver: Receiver, tmp_path: Path
+) -> None:
+    url = await receiver.listen(certified(tmp_path))
+    await api.get("setWebhook", url=url)
+    await ann.send("x")
+    failed = await client.wait_bot("demo", lambda state: state["webhook_error"] is not None)
+    assert failed["webhook_error"].startswith("SSL error")
+    assert not (await api.get("getWebhookInfo"))["has_custom_certificate"]
+    for content, status in ((b"no certificate", 400), ((tmp_path / "cert").read_bytes(), 200)):
+        form = aiohttp.FormData({"url": url})
+        form.add_field("certificate", content, filename="cert.pem")
+        async with api.session.post(f"{api.url}/setWebhook", data=form) as response:
+            assert response.status == status
+    assert (await receiver.got.get())[1]["message"]["text"] == "x"
+    assert (await api.get("getWebhookInfo"))["has_custom_certificate"]
 
 
 async def test_webhook_info(api: Any, ann: LearnerClient) -> None:
