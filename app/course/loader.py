@@ -109,7 +109,9 @@ def _check_prefixes(elements: Mapping[str, AnyElement], root: Table, report: Rep
             continue
         if not any(key.startswith(element.prefix) for key in scored):
             text = f"no quiz, input or multi_choice has an id that begins with {quote(element.prefix)}"
-            report.warning(node.keys["prefix"], f"{element.id}/prefix", text, "use the beginning of their ids")
+            report.warning(
+                node.keys.get("prefix", node.place), f"{element.id}/prefix", text, "use the beginning of their ids"
+            )
 
 
 def _check_variables(elements: Mapping[str, AnyElement], root: Table, report: Report) -> None:
@@ -122,7 +124,7 @@ def _check_variables(elements: Mapping[str, AnyElement], root: Table, report: Re
             if name not in root.items:
                 remedy = report.nearest(name, root.items, "use the id of an element of this file")
                 text = f"there is no element {quote(name)}, its variable stays empty"
-                report.warning(node.keys["prompt"], f"{element.id}/prompt", text, remedy)
+                report.warning(node.keys.get("prompt", node.place), f"{element.id}/prompt", text, remedy)
 
 
 def load_list(text: str, file: str) -> tuple[Listing, list[Problem]]:

@@ -303,3 +303,25 @@ def test_no_content_of_the_database_is_a_crash(name: str, fields: dict[str, obje
     for element in course.elements.values():
         assert element_of("a", element.body) == element
         assert json.loads(json.dumps(element.body)) == element.body
+
+
+def test_what_stands_for_nothing_is_a_warning_in_the_database_too() -> None:
+    rows = (
+        ("Talk", '{"element_data": {"type": "dialog", "text": "Hi", "prompt": "Say {{Nobody}}"}}'),
+        (
+            "Sum",
+            '{"element_data": {"type": "test", "text": "So", "prefix": "X", "score": {"100": "all"}, "button": "on"}}',
+        ),
+        ("Again", '{"element_data": {"type": "revision", "text": "So", "prefix": "Y", "no_mistakes": "None"}}'),
+        ("Bye", '{"element_data": {"type": "end", "text": "Bye"}}'),
+    )
+    course, problems = load_stored("spring", Stored(rows))
+    assert list(course.elements) == ["Talk", "Sum", "Again", "Bye"]
+    assert [str(problem) for problem in problems] == [
+        "database: spring/Sum/prefix: no quiz, input or multi_choice has an id that begins with 'X'; "
+        "use the beginning of their ids",
+        "database: spring/Again/prefix: no quiz, input or multi_choice has an id that begins with 'Y'; "
+        "use the beginning of their ids",
+        "database: spring/Talk/prompt: there is no element 'Nobody', its variable stays empty; "
+        "use the id of an element of this file",
+    ]
