@@ -307,12 +307,10 @@ def prompt_of(fleet: Fleet, learner: int, bot: str, course_id: str = "default") 
 
 @pytest.mark.parametrize(("learner", "bot"), [(BOB_ID, "bot"), (ANN_ID, "other")])
 def test_a_prompt_tells_nothing_of_other_chats(fleet: Fleet, learner: int, bot: str) -> None:
-    for whose, name in ((ANN_ID, "bot"), (learner, bot)):
-        fleet.say(whose, "/start", name, "Name_1")
-        if whose == ANN_ID and name == "bot":
-            fleet.say(ANN_ID, "Annabel")
-        fleet.say(whose, "/start", name, "Talk_1")
-        fleet.press(whose, next(iter(presses_of(fleet.run(whose, name))[3:4])), name)
+    fleet.say(ANN_ID, "/start", start="Name_1")
+    fleet.say(ANN_ID, "Annabel")
+    fleet.say(ANN_ID, "/start", start="Talk_1")
+    fleet.say(learner, "/start", bot, "Talk_1")
     assert "Annabel" in prompt_of(fleet, ANN_ID, "bot")
     assert "Annabel" not in prompt_of(fleet, learner, bot)
     assert "Annabel" not in prompt_of(fleet, ANN_ID, "bot", "closed")
