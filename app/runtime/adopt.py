@@ -18,6 +18,9 @@ from app.course.grammar import element_of
 from app.engine.state import Chain, Chat, Run, Score, Talk, to_json
 from app.store.adopt import Adoption, MovedRow, NewChat, NewWait, OldRow, OldRun, OldWait
 
+_AT_ONCE = 200
+"""Chats whose snapshots are read together: a question for each would cost more than all the rest."""
+
 _SCORED_TYPES = ("quiz", "input", "multi_choice")
 
 
@@ -55,11 +58,14 @@ async def plan(adoption: Adoption, courses: Mapping[str, Courses], time_zone: st
     known = await adoption.known_chats(botnames)
     runs = {chat_id: list(group) for chat_id, group in groupby(await adoption.runs(botnames), lambda run: run.chat_id)}
     waits = _by_chat(await adoption.waits(botnames, time_zone))
-    whole = Plan()
+    whole, taken = Plan(), list[_Taken]()
     async for chat_id, rows in adoption.rows(botnames):
-        await _plan_chat(whole, adoption, _Person(courses, runs.pop(chat_id, []), rows, waits.get(chat_id, [])), known)
-    for left in runs.values():  # who started a course and got nothing
-        await _plan_chat(whole, adoption, _Person(courses, left, [], []), known)
+        taken.append(_take(_Person(courses, runs.pop(chat_id, []), rows, waits.get(chat_id, []))))
+        if len(taken) >= _AT_ONCE:
+            await _plan_chats(whole, adoption, taken, known)
+            taken.clear()
+    taken += [_take(_Person(courses, left, [], [])) for left in runs.values()]  # who started a course and got nothing
+    await _plan_chats(whole, adoption, taken, known)
     return whole
 
 
@@ -88,11 +94,33 @@ class _Person:
         return self.courses[place.botname].get(place.course_id)
 
 
-async def _plan_chat(whole: Plan, adoption: Adoption, person: _Person, known: set[tuple[str, int]]) -> None:
+class _Taken(NamedTuple):
+    """A person with the last row of each course of theirs, of which the snapshot is wanted."""
+
+    person: _Person
+    owned: dict[_Place, list[OldRow]]
+    moved: list[MovedRow]
+
+    @property
+    def last_rows(self) -> list[int]:
+        """The ids of the rows that say where the person stands."""
+        return [rows[-1].conversation_id for rows in self.owned.values() if rows]
+
+
+def _take(person: _Person) -> _Taken:
     moved: list[MovedRow] = []
-    owned = _owned(person, moved)
+    return _Taken(person, _owned(person, moved), moved)
+
+
+async def _plan_chats(whole: Plan, adoption: Adoption, taken: Sequence[_Taken], known: set[tuple[str, int]]) -> None:
+    snapshots = await adoption.snapshots([row for one in taken for row in one.last_rows])
+    for one in taken:
+        _plan_chat(whole, one, snapshots, known)
+
+
+def _plan_chat(whole: Plan, taken: _Taken, snapshots: Mapping[int, str | None], known: set[tuple[str, int]]) -> None:
+    person, owned, moved = taken
     whole.moved += moved
-    snapshots = await adoption.snapshots([rows[-1].conversation_id for rows in owned.values() if rows])
     for botname, group in groupby(sorted(owned), lambda place: place.botname):
         places = list(group)
         chat_id = person.runs[0].chat_id

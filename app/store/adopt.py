@@ -62,17 +62,23 @@ _CHATS = """
 
 _ADD_CHAT = """
     INSERT INTO chat (botname, chat_id, username, state)
-    VALUES (%(botname)s, %(chat_id)s, %(username)s, %(state)s)
+    SELECT * FROM unnest(%(botname)s::text[], %(chat_id)s::bigint[], %(username)s::text[], %(state)s::jsonb[])
     ON CONFLICT (botname, chat_id) DO UPDATE SET username = excluded.username, state = excluded.state
 """
 
 _TAKE_WAIT = """
-    UPDATE waiting_element SET run_id = %(run_id)s, element_id = %(element_id)s, due_at = %(due_at)s
-    WHERE waiting_element_id = %(wait_id)s
+    UPDATE waiting_element SET run_id = new.run_id, element_id = new.element_id, due_at = new.due_at
+    FROM unnest(
+        %(wait_id)s::integer[], %(run_id)s::integer[], %(element_id)s::text[], %(due_at)s::timestamptz[]
+    ) AS new (wait_id, run_id, element_id, due_at)
+    WHERE waiting_element.waiting_element_id = new.wait_id
 """
 
 _MOVE_ROW = """
-    UPDATE conversation SET run_id = %(run_id)s, botname = %(botname)s WHERE conversation_id = %(conversation_id)s
+    UPDATE conversation SET run_id = new.run_id, botname = new.botname
+    FROM unnest(%(conversation_id)s::integer[], %(run_id)s::integer[], %(botname)s::text[])
+        AS new (conversation_id, run_id, botname)
+    WHERE conversation.conversation_id = new.conversation_id
 """
 
 
@@ -205,9 +211,9 @@ class Adoption:
     async def commit(self, chats: Sequence[NewChat], waits: Sequence[NewWait], moved: Sequence[MovedRow]) -> None:
         """Write all that and commit."""
         async with self._connection.cursor() as cursor:
-            await cursor.executemany(_ADD_CHAT, [_columns(chat) | {"state": Jsonb(chat.state)} for chat in chats])
-            await cursor.executemany(_TAKE_WAIT, [_columns(wait) for wait in waits])
-            await cursor.executemany(_MOVE_ROW, [_columns(row) for row in moved])
+            for statement, rows in ((_ADD_CHAT, chats), (_TAKE_WAIT, waits), (_MOVE_ROW, moved)):
+                for batch in range(0, len(rows), _BATCH):
+                    await cursor.execute(statement, _columns(rows[batch : batch + _BATCH]))
         await self._connection.commit()
 
 
@@ -226,5 +232,7 @@ async def adoption(database_url: str) -> AsyncIterator[Adoption]:
                 await connection.rollback()
 
 
-def _columns(row: Any) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in type(row).__slots__}
+def _columns(rows: Sequence[Any]) -> dict[str, list[Any]]:
+    """Return the rows as one array for each column."""
+    columns = {name: [getattr(row, name) for row in rows] for name in type(rows[0]).__slots__}
+    return {name: list(map(Jsonb, values)) if name == "state" else values for name, values in columns.items()}
