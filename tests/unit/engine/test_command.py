@@ -22,6 +22,7 @@ from app.engine.action import (
 )
 from app.engine.command import MENU_BUTTONS, descriptions
 from app.engine.event import ButtonPressed, CommandReceived, Event, Learner, StartRequested, TextReceived
+from app.engine.navigation import module_of
 from app.engine.press import menu_press
 from app.engine.start import requested_course
 from app.engine.state import Chain, Chat, Offer, Run, Score, Talk
@@ -300,6 +301,13 @@ def test_d32_commands_move_between_modules(name: str, run: Run, target: str, can
     assert step(COURSES, chat_with(run), command(name), TEXTS) == Step(
         chat_with(there), (row(run, Role.USER, f"/{name}"), *cancelled, *shown(there))
     )
+
+
+@pytest.mark.parametrize(
+    ("element_id", "module"), [("Ex2_quiz_1", "Ex2"), ("Ex2", "Ex2"), ("Intro", "Intro"), ("_1", "_1")]
+)
+def test_d32_a_module_is_what_stands_before_the_first_underscore(element_id: str, module: str) -> None:
+    assert module_of(element_id) == module
 
 
 @pytest.mark.parametrize(("name", "element_id"), [("back", "Intro"), ("next", "End")])
