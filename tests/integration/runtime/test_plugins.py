@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import socket
+import subprocess
+import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -13,13 +16,15 @@ import pytest
 from prometheus_client import REGISTRY
 from psycopg import AsyncConnection
 
+from app.config.settings import Mode, WebhookSettings
+from app.runtime import plugins
 from app.runtime.host import Host
 from app.sandbox.client import LearnerClient
 from app.texts import texts_for
 from tests.stage import Stage, outage, said, until
 
 EN = texts_for("en")
-LIGHTHOUSE = Path(__file__).parents[3] / "scripts/lighthouse"
+ROOT = Path(__file__).parents[3]
 
 COURSE = """
 A: {type: message, text: Welcome, button: Go}
@@ -179,6 +184,35 @@ async def test_a_plugin_gets_types_of_updates_and_chats_that_courses_have_no_use
     await stage.client.wait_idle(stage.bot().token)
     # The one of a type without handlers was not even looked at.
     assert await query(stage, "SELECT count(*) FROM seen_update") == [(3,)]
+
+
+BLOCKED = """
+    @router.my_chat_member()
+    async def changed(change, learner, course):
+        await course.tag(learner.chat_id, change.new_chat_member.status)
+"""
+
+
+@pytest.mark.parametrize("has_webhook", [False, True])
+async def test_telegram_is_asked_for_what_the_plugin_takes(stage: Stage, *, has_webhook: bool) -> None:
+    stage.course(COURSE)
+    write(stage, BLOCKED)
+    settings = stage.bot()
+    if has_webhook:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            stage.listen = ("127.0.0.1", probe.getsockname()[1])
+        webhook = WebhookSettings(f"http://127.0.0.1:{stage.listen[1]}/webhook/bot", "s3cret", max_connections=20)
+        settings = stage.bot(mode=Mode.WEBHOOK, webhook=webhook)
+    stage.start(settings)
+    learner = stage.learner()
+    await learner.send("/start")
+    await texts(learner, 1)
+    await learner.block()
+    async with asyncio.timeout(20):
+        while not (tags := await query(stage, "SELECT chat_id, tag FROM tag")):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert tags == [(7, "kicked")]
 
 
 async def test_votes_in_polls_of_the_plugin(stage: Stage, start: Starter) -> None:
@@ -507,6 +541,23 @@ async def test_a_plugin_that_cannot_be_loaded(
     assert problem in capsys.readouterr().out
 
 
+async def test_an_import_that_hangs_keeps_no_bot_from_running(
+    stage: Stage, start: Starter, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugins, "LOAD_SECONDS", 0.3)
+    start("time.sleep(3)\n")
+    learner = stage.learner()
+    await learner.send("/start")
+    assert await texts(learner, 1) == ["Welcome"]
+    assert "handlers.py: not loaded within 0.3 s; plugin not loaded, the bot runs without it" in capsys.readouterr().out
+
+
+def test_who_has_no_plugin_pays_for_none() -> None:
+    code = "import sys, app.runtime.main; print('aiogram' in sys.modules, 'app.telegram.plugins' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
 # --- life -----------------------------------------------------------------------------------------------------------
 
 
@@ -571,26 +622,28 @@ async def test_a_stop_lets_handlers_finish(stage: Stage, start: Starter) -> None
     assert await texts(learner, 2) == ["begun", "ended"]
 
 
-async def test_a_plugin_while_the_database_is_away(stage: Stage, start: Starter) -> None:
-    start("""
-        begun = asyncio.Event()
-
-        @router.message(Command("tell"))
-        async def tell(message, course):
-            await message.answer("begun")
-            await asyncio.sleep(0.3)
-            await course.send(message.chat.id, "told")
-    """)
+async def test_a_plugin_after_the_database_was_away(stage: Stage, start: Starter) -> None:
+    host = start(
+        PING
+        + """
+@router.message(Command("wait"))
+async def wait(message):
+    await message.answer("begun")
+    await asyncio.Event().wait()
+"""
+    )
     learner = stage.learner()
-    await learner.send("/tell")
+    await learner.send("/wait")
     await texts(learner, 1)
     async with outage(stage):
-        await asyncio.sleep(1.0)  # the outage is to last
-    await learner.wait_for(said("told"))
+        # Another host could have the bot now: the handler is stopped, and the plugin given up.
+        await until(lambda: not host.bots[0].plugin.kinds)
+    await learner.send("/ping")
+    assert await texts(learner, 2) == ["begun", "pong of bot"]
 
 
 async def test_the_plugin_of_the_lighthouse(stage: Stage) -> None:
-    shutil.copytree(LIGHTHOUSE, stage.scripts / "lighthouse")
+    shutil.copytree(ROOT / "scripts/lighthouse", stage.scripts / "lighthouse")
     stage.start(stage.bot("lighthouse", "lighthouse/"))
     learner = stage.learner("lighthouse")
     await learner.send("/start")
