@@ -62,7 +62,7 @@ class Broadcasts:
         self._spare = spare
         self._bot_stops = stop
         self._changed = asyncio.Event()
-        self._is_stopped = False
+        self._is_stopped = self._has_targets = False
 
     def wake(self) -> None:
         """Look again now: some process has changed a broadcast, or a message of one has left the outbox."""
@@ -96,12 +96,15 @@ class Broadcasts:
 
     async def _go_on(self) -> float:
         """Commit the next messages, and return how many seconds to wait for news at most."""
+        spare = self._spare()
+        if self._has_targets and spare == 0:
+            return SPARE_SECONDS
         broadcasts = self._store.broadcasts
         targets = await when_available(lambda: broadcasts.next_targets(self._botname, AT_ONCE), self._bot_stops)
+        self._has_targets = bool(targets)
         if not targets:
             is_open = await when_available(lambda: broadcasts.is_open(self._botname), self._bot_stops)
             return SENDING_SECONDS if is_open else LONGEST_SLEEP
-        spare = self._spare()
         if spare == 0:
             return SPARE_SECONDS
         await self._announce(targets[:spare])

@@ -97,9 +97,11 @@ class Progress:
         return self.sent + self.blocked + self.failed
 
 
+# A chat without a state is one that a broadcast wrote to, and that never wrote itself.
 _AUDIENCE = """
     SELECT chat_id, is_blocked FROM (
-        SELECT chat_id, is_blocked FROM chat WHERE botname = %(botname)s AND %(chat_ids)s::bigint[] IS NULL
+        SELECT chat_id, is_blocked FROM chat
+        WHERE botname = %(botname)s AND state IS NOT NULL AND %(chat_ids)s::bigint[] IS NULL
         UNION
         SELECT listed.chat_id, coalesce(chat.is_blocked, false)
         FROM unnest(%(chat_ids)s::bigint[]) AS listed (chat_id)

@@ -18,7 +18,8 @@ def text(folder: Path, database_url: str) -> str:
     (folder / "news.txt").write_text("<b>News</b>", encoding="utf-8")
     with psycopg.connect(database_url) as connection:
         connection.execute(
-            "INSERT INTO chat (botname, chat_id, is_blocked) SELECT 'bot', n, n = 5 FROM generate_series(1, 5) AS n; "
+            "INSERT INTO chat (botname, chat_id, is_blocked, state) "
+            "SELECT 'bot', n, n = 5, '{}' FROM generate_series(1, 5) AS n; "
             "INSERT INTO run (botname, chat_id, course_id, is_ended) VALUES ('bot', 2, 'intro', true)"
         )
     return "news.txt"

@@ -12,12 +12,14 @@ from app.store.rows import NewMessage
 from app.store.store import Store
 
 LEARNERS = """
-    INSERT INTO chat (botname, chat_id, is_blocked) VALUES
-        ('bot', 1, false), ('bot', 2, false), ('bot', 3, true), ('bot', 4, false), ('other', 5, false);
+    INSERT INTO chat (botname, chat_id, is_blocked, state) VALUES
+        ('bot', 1, false, '{}'), ('bot', 2, false, '{}'), ('bot', 3, true, '{}'), ('bot', 4, false, '{}'),
+        ('bot', 6, false, NULL), ('other', 5, false, '{}');
     INSERT INTO run (run_id, botname, chat_id, course_id, is_ended, date_inserted) VALUES
         (1, 'bot', 1, 'a', true, now() - interval '30 days'), (2, 'bot', 1, 'a', false, now() - interval '20 days'),
         (3, 'bot', 2, 'a', NULL, now() - interval '30 days'), (4, 'bot', 3, 'a', true, now() - interval '30 days'),
         (5, 'bot', 4, 'b', true, now() - interval '2 days'), (6, 'other', 2, 'b', true, now());
+    INSERT INTO tag (botname, chat_id, tag) VALUES ('bot', 4, 'vip'), ('bot', 2, 'other'), ('other', 1, 'vip');
     INSERT INTO conversation (run_id, botname, chat_id, role, date_inserted) VALUES
         (3, 'bot', 2, 'user', now() - interval '3 days'), (2, 'bot', 1, 'bot', now());
 """
@@ -59,6 +61,8 @@ async def counts(store: Store, broadcast_id: int) -> tuple[str, int, int, int, i
         (Segment(Kind.FINISHED, "b", course_id="a"), [], 0),
         (Segment(Kind.ACTIVE, within=timedelta(days=7)), [2, 4], 0),
         (Segment(Kind.ACTIVE, within=timedelta(hours=12)), [], 0),
+        (Segment(Kind.TAG, "vip"), [4], 0),
+        (Segment(Kind.TAG, "vip", course_id="a"), [], 0),
         (Segment(Kind.LISTED, chat_ids=(2, 3, 77)), [2, 77], 1),
         (Segment(Kind.LISTED, chat_ids=(2, 3, 77), course_id="a"), [2], 1),
     ],
