@@ -33,8 +33,8 @@ BOTS_VARIABLE = "FLOTILLA_BOTS"
 DIALOG_VARIABLE = "DIALOG"
 """Holds the ``dialog`` section of bots that have none of their own, as JSON; it names the variables with the keys."""
 
-PAGES_ADDRESS = ("0.0.0.0", 8080)
-"""Where a host takes webhooks and serves the pages of its bots, if one has such."""
+PAGES_ADDRESS, PAGES_PORT = "0.0.0.0", 8080
+"""Where a host takes webhooks and serves the pages of its bots, if one has such, unless ``PAGES_PORT`` is set."""
 
 _REMEDIES = {
     "BOT_API_TOKEN": "get a token from @BotFather and put BOT_API_TOKEN=... into .env",
@@ -93,7 +93,7 @@ def host_settings_from_environment(environ: Mapping[str, str], arguments: Sequen
         database_url=_required("DATABASE_URL", environ, problems),
         telegram_url=_telegram_url(environ, problems),
         scripts=scripts,
-        listen=PAGES_ADDRESS if any(bot.app_url or bot.mode is Mode.WEBHOOK for bot in bots) else None,
+        listen=_listen(environ, problems) if any(bot.app_url or bot.mode is Mode.WEBHOOK for bot in bots) else None,
         has_limits=_limits(environ, problems),
     )
     if problems:
@@ -128,6 +128,14 @@ def _limits(environ: Mapping[str, str], problems: list[Problem]) -> bool | None:
     if value not in (None, "true", "false"):
         problems.append(_problem("TELEGRAM_LIMITS", f"is {shown(value or '')}", "write true or false"))
     return None if value is None else value == "true"
+
+
+def _listen(environ: Mapping[str, str], problems: list[Problem]) -> tuple[str, int]:
+    value = environ.get("PAGES_PORT") or str(PAGES_PORT)
+    if not re.fullmatch(r"[0-9]{1,5}", value) or not 0 < int(value) < 65536:
+        problems.append(_problem("PAGES_PORT", f"is {shown(value)}", "write a port from 1 to 65535"))
+        return PAGES_ADDRESS, PAGES_PORT
+    return PAGES_ADDRESS, int(value)
 
 
 def _group(environ: Mapping[str, str], problems: list[Problem]) -> list[HostedBot]:

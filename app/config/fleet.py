@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,19 +35,12 @@ from app.config.rules import (
     WebhookSecret,
     WebhookUrl,
     language_of,
+    split_url,
 )
 from app.config.section import Section
 from app.config.settings import MAX_CONNECTIONS, TELEGRAM_API_URL, Mode
 from app.config.template import single_reference
 from app.errors import Problem
-
-_URL = re.compile(r"(?P<site>https?://[^/]+|\$\{[^}]*\}[^/]*)(?P<path>/.*)?")
-
-
-def split_url(url: str) -> tuple[str, str]:
-    """Split a webhook's address into site and path; a reference at its beginning stands for the site."""
-    match = _URL.fullmatch(url)
-    return (match["site"], match["path"] or "/") if match else (url, "/")
 
 
 class Webhook(Section):

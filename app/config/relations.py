@@ -10,7 +10,7 @@ from typing import Any
 
 from app.config.dialog import ELEVENLABS_KEY, OPENAI_KEY
 from app.config.document import Document, Place
-from app.config.rules import Surroundings
+from app.config.rules import Surroundings, split_url
 from app.config.template import TemplateError, references, resolve
 from app.config.tokens import shown
 from app.errors import Problem
@@ -30,6 +30,7 @@ def relation_problems(data: Mapping[str, Any], document: Document, around: Surro
         *_repeated(bots, document, around),
         *_token_problems(bots, document, around),
         *_webhook_problems(bots, data, document, around),
+        *_address_problems(bots, data, document, around),
         *_app_problems(bots, data, document, around),
         *_key_problems(bots, data, document, around),
         *_group_problems(bots, document, around),
@@ -108,6 +109,28 @@ def _webhook_problems(
             yield document.problem(
                 at, "is 'webhook', but there is no webhook section", "add webhook: {base_url: https://...}"
             )
+
+
+def _address_problems(
+    bots: _Bots, data: Mapping[str, Any], document: Document, around: Surroundings
+) -> Iterator[Problem]:
+    """Compare where bots are called: by address, and within a container, which does not know its hosts, by path."""
+    hook = _mapping(data, "webhook") or {}
+    base = _text(hook, "base_url", around) or _text(hook, "url", around) or ""
+    path = _text(hook, "path", around) if "path" in hook else "/webhook"
+    owners: dict[tuple[str, str], str] = {}
+    for place, bot in bots:
+        name = str(bot.get("name", ""))
+        url = _text(bot, "webhook_url", around) or f"{base.rstrip('/')}{(path or '').rstrip('/')}/{name}"
+        if _text(bot, "mode", around) != "webhook" or not url.startswith(("https://", "http://")):
+            continue
+        site, own_path = split_url(url.rstrip("/"))
+        container = _text(bot, "group", around) or name
+        others = [owners[key] for key in ((site, own_path), (container, own_path)) if key in owners]
+        if others:
+            text = f"is called where bot {shown(others[0])} is: {shown(own_path)}"
+            yield document.problem((*place, "webhook_url"), text, "give each bot a path of its own")
+        owners |= {(site, own_path): name, (container, own_path): name}
 
 
 def _app_problems(bots: _Bots, data: Mapping[str, Any], document: Document, around: Surroundings) -> Iterator[Problem]:

@@ -26,6 +26,8 @@ RESERVED_NAMES = frozenset(
 )
 """Services of the compose file that are not bots."""
 
+_URL = re.compile(r"(?P<site>https?://[^/]+|\$\{[^}]*\}[^/]*)(?P<path>/.*)?")
+
 _SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 MEMORY_MINIMUM = 32 * 1024**2
@@ -98,6 +100,12 @@ def _value(text: str, info: ValidationInfo) -> str | None:
         if not around.secrets and isinstance(error, UnsetVariableError):
             return None
         raise wrong(str(error), error.remedy) from None
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """Split a webhook's address into site and path; a reference at its beginning stands for the site."""
+    match = _URL.fullmatch(url)
+    return (match["site"], match["path"] or "/") if match else (url, "/")
 
 
 def is_service_name(name: str) -> bool:

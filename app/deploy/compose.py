@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from app.config.dialog import Dialog
 from app.config.environment import BOTS_VARIABLE, DIALOG_VARIABLE, HostedBot
-from app.config.fleet import Bot, Fleet, split_url
+from app.config.fleet import Bot, Fleet
 from app.config.options import COMMANDS
-from app.config.rules import memory_bytes
+from app.config.rules import memory_bytes, split_url
 from app.config.settings import MAX_CONNECTIONS, Mode
 from app.config.template import Reference, rewrite
 from app.config.tokens import SANDBOX_TOKEN

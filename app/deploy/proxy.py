@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from app.config.fleet import Fleet, split_url
+from app.config.fleet import Fleet
+from app.config.rules import split_url
 from app.config.template import TemplateError, resolve
 
 BOT_PORT = 8080

@@ -19,7 +19,7 @@ from app.runtime.bot import State
 from app.runtime.host import Host
 from app.runtime.keeper import Pace
 from app.runtime.webhook import BODY_LIMIT, SECRET_HEADER, SharedPathError
-from app.sandbox.client import Transcript
+from app.sandbox.client import LearnerClient, Transcript
 from tests.stage import Stage, outage, play, said, until
 
 SECRET = "s3cret"
@@ -274,13 +274,41 @@ async def test_one_changed_word_moves_a_bot_while_learners_are_active(stage: Sta
         host = stage.start(hooked(stage) if mode is Mode.WEBHOOK else stage.bot())
         for _ in range(50):
             await progress.get()
-        if mode is not Mode.WEBHOOK or not all(task.done() for task in learning):
-            await stage.stop(host)
+        await stage.stop(host)
     stage.start(stage.bot())
     expected = [*(f"question {number}" for number in range(1, 31)), "bye"]
     for chat in await asyncio.gather(*learning):
         assert texts(chat) == expected
     for learner in learners:
+        assert answers(stage, learner.id) == [(f"Q{number}", f"answer {number}") for number in range(1, 31)]
+    await stage.client.wait_idle(stage.bot().token)
+
+
+@pytest.mark.timeout(200)
+async def test_a_bot_that_is_killed_loses_nothing(stage: Stage, port: int) -> None:
+    stage.course(QUESTIONS + "\nBye: {type: end, text: bye}")
+    environment = {"BOT_MODE": "webhook", "WEBHOOK_URL": address(stage), "WEBHOOK_SECRET_TOKEN": SECRET}
+    progress: asyncio.Queue[None] = asyncio.Queue()
+    questions = {f"question {number}": f"answer {number}" for number in range(30, 0, -1)}
+
+    async def learn(learner: LearnerClient) -> Transcript:
+        await learner.send("/start")
+        return await play(
+            learner, said("bye"), questions, lambda: progress.put_nowait(None), patience=100, knows_repeats=True
+        )
+
+    learners = [stage.learner(learner_id=number) for number in range(1, 9)]
+    learning = [asyncio.create_task(learn(learner)) for learner in learners]
+    for _ in range(5):
+        process = await stage.spawn(**environment, PAGES_PORT=str(port))
+        for _ in range(40):
+            await progress.get()
+        process.kill()
+        await process.communicate()
+    await stage.spawn(**environment, PAGES_PORT=str(port))
+    expected = [*(f"question {number}" for number in range(1, 31)), "bye"]
+    for learner, chat in zip(learners, await asyncio.gather(*learning), strict=True):
+        assert list(dict.fromkeys(texts(chat))) == expected
         assert answers(stage, learner.id) == [(f"Q{number}", f"answer {number}") for number in range(1, 31)]
     await stage.client.wait_idle(stage.bot().token)
 

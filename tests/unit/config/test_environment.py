@@ -132,6 +132,8 @@ def test_a_bot_with_a_webhook() -> None:
         one(mode=Mode.WEBHOOK, webhook=WebhookSettings("https://h/x", "s", Path("c.pem"), max_connections=100)),
     )
     assert settings.listen == ("0.0.0.0", 8080)
+    elsewhere = host_settings_from_environment(OLD | hook | {"BOT_MODE": "webhook", "PAGES_PORT": "8088"})
+    assert elsewhere.listen == ("0.0.0.0", 8088)
 
 
 def test_server_and_scripts() -> None:
@@ -288,10 +290,11 @@ ERRORS = [
     (
         OLD
         | {"BOT_FALLBACK": "webhook", "BOT_MODE": "webhook", "WEBHOOK_URL": "https://h/x"}
-        | {"WEBHOOK_SECRET_TOKEN": "s", "WEBHOOK_MAX_CONNECTIONS": "101"},
+        | {"WEBHOOK_SECRET_TOKEN": "s", "WEBHOOK_MAX_CONNECTIONS": "101", "PAGES_PORT": "0"},
         [
             "BOT_FALLBACK: is 'webhook'; write 'polling', or leave it out",
             "WEBHOOK_MAX_CONNECTIONS: is '101'; write a number from 1 to 100",
+            "PAGES_PORT: is '0'; write a port from 1 to 65535",
         ],
     ),
     (

@@ -316,6 +316,23 @@ CONFIGS = [
         ],
     ),
     (
+        """\
+webhook: {base_url: "https://h", secret_token: s}
+telegram: sandbox
+bots:
+- {name: a, mode: webhook}
+- {name: b, mode: webhook, webhook_url: "https://h/webhook/a/"}
+- {name: c, mode: webhook, webhook_url: "https://other/webhook/a"}
+- {name: d, mode: webhook, webhook_url: "https://h/x", group: g}
+- {name: e, mode: webhook, webhook_url: "https://other/x", group: g}
+- {name: f, mode: polling, webhook_url: "https://h/x"}
+""",
+        [
+            "5: bots/b/webhook_url: is called where bot 'a' is: '/webhook/a'; give each bot a path of its own",
+            "8: bots/e/webhook_url: is called where bot 'd' is: '/x'; give each bot a path of its own",
+        ],
+    ),
+    (
         "bots:\n- {name: a, token_env: A, mini_apps: true}\n",
         [
             "2: bots/a/mini_apps: needs a public address, but there is no webhook section; "
