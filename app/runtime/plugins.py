@@ -132,7 +132,7 @@ class Plugin:
             async with asyncio.timeout(seconds):
                 while self._tasks:
                     await asyncio.wait(self._tasks)
-        await self._drop()
+        await self._replace(None)
         self.abandon()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=1.0)  # a handler may refuse to be cancelled
@@ -188,6 +188,9 @@ class Plugin:
             return Outcome.NOT_HANDLED
         work = self._begin(self._handle(loaded, context, update))
         await asyncio.wait({work}, timeout=loaded.time_limit)
+        if work.cancelled():
+            log.error("handler of the plugin was cancelled by itself", bot=self._name, update=update.update_id)
+            return Outcome.FAILED
         if work.done():
             return work.result()
         work.cancel()
@@ -254,7 +257,7 @@ class Plugin:
         self._stamps = namespace.stamps
         if not namespace.handlers.exists():
             namespace.stamps[namespace.handlers] = None
-            await self._drop()
+            await self._replace(None)
             return
         try:
             loaded = await self._load(namespace)
@@ -266,8 +269,7 @@ class Plugin:
         except BaseException:
             namespace.forget()
             raise
-        await self._drop()
-        self._loaded = loaded
+        await self._replace(loaded)
         log.info("plugin loaded", bot=self._name, updates=sorted(loaded.router.kinds))
 
     async def _load(self, namespace: Namespace) -> Loaded:
@@ -287,17 +289,17 @@ class Plugin:
             raise namespace.unusable(error) from error
         return loaded
 
-    async def _drop(self) -> None:
-        """Give up what is loaded."""
-        loaded, self._loaded = self._loaded, None
-        if loaded is None:
+    async def _replace(self, new: Loaded | None) -> None:
+        """Put this into effect, and give up what was."""
+        old, self._loaded = self._loaded, new
+        if old is None:
             return
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                await loaded.router.stop(**(self._context.arguments() if self._context is not None else {}))
+                await old.router.stop(**(self._context.arguments() if self._context is not None else {}))
         except (Exception, SystemExit):
             log.exception("shutdown of the plugin failed", bot=self._name)
-        loaded.namespace.forget()
+        old.namespace.forget()
 
 
 def _loaded(namespace: Namespace, names: dict[str, Any], context: Context) -> Loaded:

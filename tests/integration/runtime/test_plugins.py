@@ -395,21 +395,25 @@ async def test_a_handler_that_fails_is_reported_and_the_learner_told(
 async def leave(message):
     raise SystemExit(1)
 
+@router.message(F.text == "cancel")
+async def cancel(message):
+    raise asyncio.CancelledError
+
 @router.message()
 async def fail(message):
     raise ValueError("no such thing")
 """
     )
     learner = stage.learner()
-    for number, text in enumerate(["oh", "exit", "/ping"], 1):
+    for number, text in enumerate(["oh", "exit", "cancel", "/ping"], 1):
         await learner.send(text)
         await texts(learner, number)
-    assert await texts(learner, 3) == [EN.apology, EN.apology, "pong of bot"]
+    assert await texts(learner, 4) == [EN.apology, EN.apology, EN.apology, "pong of bot"]
     output = capsys.readouterr().out
     assert "handler of the plugin failed" in output
     assert "ValueError: no such thing" in output
     assert 'raise ValueError("no such thing")' in output
-    assert counted("failed", "bot") - before == 2
+    assert counted("failed", "bot") - before == 3
 
 
 async def test_a_handler_that_is_too_slow_is_stopped(
@@ -654,3 +658,27 @@ async def test_the_plugin_of_the_lighthouse(stage: Stage) -> None:
     assert notice.text == "Entered. Keepers who watch the tide: 1"
     await learner.press((await learner.transcript()).by_bot[0])
     await learner.wait_for(said("Augustin Fresnel"))
+
+
+async def test_the_example_of_the_documentation(stage: Stage) -> None:
+    stage.course(COURSE)
+    stage.write("courses.yml", "default: {path: course.yml}\nknots: {path: course.yml}\n")
+    _, _, example = (ROOT / "docs/plugins.md").read_text(encoding="utf-8").partition("```python\n")
+    stage.write("handlers.py", example.partition("```")[0])
+    stage.start()
+    learner = stage.learner()
+    for number, text in enumerate(["/result", "/start", "/result", "/feedback", "Shorter", "/again"], 1):
+        await learner.send(text)
+        await texts(learner, number)
+    assert await texts(learner, 6) == [
+        "You have not begun yet: /start",
+        "Welcome",
+        "0 of 0 points",
+        "What could be better?",
+        "Thank you!",
+        "Once more?",
+    ]
+    await learner.press((await learner.transcript()).by_bot[-1], "Knots")
+    await learner.wait_for(said("Welcome"))
+    assert await query(stage, "SELECT chat_id, tag FROM tag") == [(7, "gave feedback")]
+    assert await query(stage, "SELECT course_id FROM run ORDER BY run_id") == [("default",), ("knots",)]
