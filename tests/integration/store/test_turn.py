@@ -336,7 +336,7 @@ PARTICIPANTS = """
         ("spring", "ann", True),
         ("spring", "bob", True),
         ("spring", "eve", False),
-        ("spring", "Ann", False),
+        ("spring", "Ann", True),
         ("spring", None, False),
         ("summer", "ann", False),
     ],
