@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +31,7 @@ from app.engine.event import (
 )
 from app.engine.state import Chat, from_json, to_json
 from app.engine.step import step
+from app.jsontext import to_text
 from app.store.rows import (
     ChatState,
     ConversationRow,
@@ -194,15 +194,10 @@ def _row(learner: Learner, action: RecordRow) -> ConversationRow:
         role=action.role.value,
         json=_json(action),
         report=action.report,
-        score=_real(action.score),
-        maxscore=_real(action.maxscore),
+        score=action.score,
+        maxscore=action.maxscore,
         run_id=action.run_id,
     )
-
-
-def _real(number: float | None) -> float | None:
-    """Return a float: points may be whole numbers, and no column of a statement can mix both."""
-    return None if number is None else float(number)
 
 
 NO_USERNAME = "--empty--"
@@ -218,9 +213,9 @@ def _json(action: RecordRow) -> str | None:
 def snapshot(body: Mapping[str, Any], attempt: int = 1) -> str:
     """Return the text of ``conversation.json``: the element as it stood, and the number of a repeated attempt."""
     counted = {"attempt": attempt} if attempt > 1 else {}
-    return json.dumps({"element_data": body, **counted}, ensure_ascii=True, separators=(",", ":"))
+    return to_text({"element_data": body, **counted}, is_ascii=True)
 
 
 def spoken(content: str) -> str:
     """Return the text of ``conversation.json`` for a turn of a dialog: what was said, as the model reads it."""
-    return json.dumps({"content": content}, ensure_ascii=True, separators=(",", ":"))
+    return to_text({"content": content}, is_ascii=True)

@@ -14,7 +14,7 @@ from app.config.settings import HostSettings
 from app.errors import FlotillaError
 from app.observe.logs import configure_logs, get_log
 from app.runtime.host import Host
-from app.runtime.loop import run
+from app.runtime.loop import SETTLED_SECONDS, run, spare_the_collector
 from app.store.connection import wait_until_ready
 
 HEARTBEAT = Path("/tmp/flotilla-heartbeat")  # noqa: S108 - the container's own tmpfs; the health check looks at it
@@ -47,6 +47,7 @@ async def serve(settings: HostSettings, heartbeat: Path | None = None) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, host.stop)
+    loop.call_later(SETTLED_SECONDS, spare_the_collector)
     await host.run()
 
 

@@ -1,4 +1,8 @@
-"""The statements of a running bot. Parameters named like columns of several rows are arrays, one element per row."""
+"""The statements of a running bot. Parameters named like columns of several rows are arrays, one element per row.
+
+What every step writes takes its rows as one JSON text instead, ``rows``: to make an array of each column costs psycopg
+44 us for a row of ``conversation``, the JSON text 3 us.
+"""
 
 # psycopg's own BEGIN costs a round trip; these travel with the rest.
 BEGIN = "BEGIN"
@@ -54,10 +58,9 @@ SAVE_CHATS = """
     UPDATE chat SET username = new.username, state = new.state, updated_at = now(),
         is_blocked = chat.is_blocked AND NOT new.has_written,
         language_code = coalesce(new.language_code, chat.language_code)
-    FROM unnest(
-        %(chat_id)s::bigint[], %(username)s::text[], %(state)s::jsonb[], %(has_written)s::boolean[],
-        %(language_code)s::text[]
-    ) AS new (chat_id, username, state, has_written, language_code)
+    FROM json_to_recordset(%(rows)s::json) AS new (
+        chat_id bigint, username text, state jsonb, has_written boolean, language_code text
+    )
     WHERE chat.botname = %(botname)s AND chat.chat_id = new.chat_id
 """
 
@@ -330,11 +333,10 @@ RECORD_ROWS = """
     )
     SELECT %(botname)s, chat_id, coalesce(username, '--empty--'), course_id, element_id, element_type, role, run_id,
         json, report, score, maxscore
-    FROM unnest(
-        %(chat_id)s::bigint[], %(username)s::text[], %(course_id)s::text[], %(element_id)s::text[],
-        %(element_type)s::text[], %(role)s::text[], %(run_id)s::integer[], %(json)s::text[], %(report)s::text[],
-        %(score)s::real[], %(maxscore)s::real[]
-    ) WITH ORDINALITY AS new (
+    FROM ROWS FROM (json_to_recordset(%(rows)s::json) AS (
+        chat_id bigint, username text, course_id text, element_id text, element_type text, role text, run_id integer,
+        json text, report text, score real, maxscore real
+    )) WITH ORDINALITY AS new (
         chat_id, username, course_id, element_id, element_type, role, run_id, json, report, score, maxscore, position
     )
     ORDER BY position
@@ -343,10 +345,9 @@ RECORD_ROWS = """
 ADD_TO_OUTBOX = """
     INSERT INTO outbox (botname, chat_id, method, params, run_id, step, broadcast_id)
     SELECT %(botname)s, chat_id, method, params, run_id, step, broadcast_id
-    FROM unnest(
-        %(chat_id)s::bigint[], %(method)s::text[], %(params)s::jsonb[], %(run_id)s::integer[], %(step)s::integer[],
-        %(broadcast_id)s::bigint[]
-    ) WITH ORDINALITY AS new (chat_id, method, params, run_id, step, broadcast_id, position)
+    FROM ROWS FROM (json_to_recordset(%(rows)s::json) AS (
+        chat_id bigint, method text, params jsonb, run_id integer, step integer, broadcast_id bigint
+    )) WITH ORDINALITY AS new (chat_id, method, params, run_id, step, broadcast_id, position)
     ORDER BY position
     RETURNING outbox_id
 """

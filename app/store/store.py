@@ -36,7 +36,7 @@ from app.store.rows import (
     Timer,
 )
 from app.store.schema import AppliedMigration, SchemaMismatch, require_known
-from app.store.turn import Turn, columns_of, with_ids
+from app.store.turn import Turn, columns_of, rows_of, with_ids
 
 POOL_TIMEOUT = 10.0
 """Seconds to wait for a free connection."""
@@ -244,9 +244,7 @@ class Store:
         async with self._transaction() as connection:
             await connection.execute(statement.MARK_SEEN, scope | {"update_ids": [dead.update_id]})
             await connection.execute(statement.BURY, scope | parameters)
-            added = (
-                await connection.execute(statement.ADD_TO_OUTBOX, scope | columns_of([apology])) if apology else None
-            )
+            added = await connection.execute(statement.ADD_TO_OUTBOX, scope | rows_of([apology])) if apology else None
         return with_ids([apology], await added.fetchall())[0] if apology and added else None
 
     async def purge(self, botname: str, older_than: timedelta = timedelta(days=2)) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncCursor
 from psycopg.types.json import Jsonb
 
 from app.engine.event import PollRef
+from app.jsontext import to_text
 from app.store import broadcast, statement
 from app.store.rows import (
     ChatRecord,
@@ -52,13 +53,13 @@ class Turn:
             fresh = await execute(statement.MARK_SEEN, scope | {"update_ids": list(update_ids)})
             await execute(statement.CREATE_CHATS, scope | {"chat_ids": list(chat_ids)})
             chats = await execute(statement.LOCK_CHATS, scope | {"chat_ids": list(chat_ids)})
-            polls = await execute(statement.FIND_POLLS, scope | {"poll_ids": list(poll_ids)})
-            new_ids = await execute(statement.NEW_RUN_IDS, {"count": run_ids})
+            polls = await execute(statement.FIND_POLLS, scope | {"poll_ids": list(poll_ids)}) if poll_ids else None
+            new_ids = await execute(statement.NEW_RUN_IDS, {"count": run_ids}) if run_ids else None
         return Loaded(
             fresh=frozenset([update_id for (update_id,) in await fresh.fetchall()]),
             chats={chat_id: ChatRecord(*columns) for chat_id, *columns in await chats.fetchall()},
-            polls={poll_id: PollRef(*columns) for poll_id, *columns in await polls.fetchall()},
-            run_ids=tuple([run_id for (run_id,) in await new_ids.fetchall()]),
+            polls={poll_id: PollRef(*columns) for poll_id, *columns in await _all(polls)},
+            run_ids=tuple([run_id for (run_id,) in await _all(new_ids)]),
         )
 
     async def claim_timers(self, timer_ids: Sequence[int]) -> frozenset[int]:
@@ -124,7 +125,7 @@ class Turn:
         scope = {"botname": self._botname}
         async with self._connection.pipeline():
             if chats:
-                await execute(statement.SAVE_CHATS, scope | columns_of(chats))
+                await execute(statement.SAVE_CHATS, scope | rows_of(chats))
             if runs_started:
                 await execute(statement.START_RUNS, scope | columns_of(runs_started))
             if runs_ended:
@@ -142,16 +143,27 @@ class Turn:
             if usage:
                 await execute(statement.ADD_USAGE, scope | columns_of(usage))
             if rows:
-                await execute(statement.RECORD_ROWS, scope | columns_of(rows))
-            added = await execute(statement.ADD_TO_OUTBOX, scope | columns_of(messages)) if messages else None
+                await execute(statement.RECORD_ROWS, scope | rows_of(rows))
+            added = await execute(statement.ADD_TO_OUTBOX, scope | rows_of(messages)) if messages else None
             await execute(statement.COMMIT)
         return with_ids(messages, await added.fetchall()) if added else []
+
+
+async def _all(cursor: AsyncCursor[Any] | None) -> list[Any]:
+    return await cursor.fetchall() if cursor is not None else []
 
 
 def columns_of(rows: Sequence[Any]) -> dict[str, list[Any]]:
     """Return the columns of equal rows, which are not empty, by name; objects become ``jsonb``."""
     names = type(rows[0]).__slots__
     return {name: [_adapted(value) for value in map(attrgetter(name), rows)] for name in names}
+
+
+def rows_of(rows: Sequence[Any]) -> dict[str, str]:
+    """Return equal rows, which are not empty, as the parameter ``rows``: a JSON text."""
+    names = type(rows[0]).__slots__
+    values = attrgetter(*names)
+    return {"rows": to_text([dict(zip(names, values(row), strict=True)) for row in rows])}
 
 
 def _adapted(value: Any) -> Any:

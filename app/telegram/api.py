@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientConnectionError, ClientConnectorError, ClientError, ClientTimeout, FormData
 
+from app.jsontext import to_bytes
 from app.telegram.encode import Upload
 from app.telegram.error import Rejected, TokenRefused, Unavailable, error_from_answer
 from app.telegram.lean import import_aiogram
@@ -55,8 +56,7 @@ class BotApi:
 
         Raises a ``TelegramError``; ``Unavailable.was_sent`` tells whether the call may have taken effect.
         """
-        body = json.dumps(params, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-        return await self._post(method, body, _JSON, patience)
+        return await self._post(method, to_bytes(params), _JSON, patience)
 
     async def upload(
         self, method: str, params: Mapping[str, Any], upload: Upload, *, patience: float = ANSWER_TIMEOUT

@@ -157,7 +157,7 @@ async def test_a_turn_that_was_not_saved_leaves_nothing(store: Store) -> None:
     async with store.turn("bot") as turn:
         await turn.load([11], [7])
     with pytest.raises(TypeError, match="not JSON serializable"):
-        await save_in_a_turn(store, 11, chats=[ChatState(7, None, {"set": set()})], messages=[HELLO])
+        await save_in_a_turn(store, 11, chats=[ChatState(7, None, {"object": object()})], messages=[HELLO])
 
     async with store.turn("bot") as turn:
         assert (await turn.load([11], [7])).fresh == {11}
