@@ -118,6 +118,8 @@ CREATE TABLE chat (
     is_blocked boolean NOT NULL DEFAULT false,
     updated_at timestamptz NOT NULL DEFAULT now(),
     language_code text,
+    sender text, -- the host that sends the chat's messages
+    is_behind boolean NOT NULL DEFAULT false, -- others have added messages that it may not have heard of
     PRIMARY KEY (botname, chat_id)
 );
 

@@ -1,4 +1,4 @@
-"""One bot of a host, from its first call to its last: identify, take its lock, deliver what is left, take updates."""
+"""One bot of a host, from its first call to its last: identify, deliver what is left, take updates, lead if it may."""
 
 from __future__ import annotations
 
@@ -104,6 +104,7 @@ class Bot:
         self._intake: Intake | None = None
         self._model = ModelClient(settings.dialog) if settings.dialog is not None else None
         self._limits = Limits() if services.is_limited else None
+        self._is_leader = False
         self._fresh_until = time.monotonic()
 
     @property
@@ -115,6 +116,11 @@ class Bot:
         if self.state in (State.POLLING, State.WEBHOOK):
             return time.monotonic() < self._fresh_until
         return self.state is not State.STARTING
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this process leads the bot."""
+        return self._is_leader
 
     def stop(self) -> None:
         """Finish the turn under way, send what is committed, end ``run``."""
@@ -148,6 +154,11 @@ class Bot:
             return False
         return True
 
+    async def take_over(self) -> None:
+        """Send what hosts that are gone left behind."""
+        if self._shift is not None:
+            await self._shift.take_over()
+
     def texts(self, language_code: str | None) -> Texts:
         """Return the texts for a learner: the bot's language, else the learner's own."""
         return texts_for(self.settings.language or language_code)
@@ -159,8 +170,7 @@ class Bot:
             self._api = self._services.session.bot(self.settings.token)
             await self._identify()
             while not self._stop.is_set():
-                if await self._take_lock():
-                    await self._serve()
+                await self._serve()
             self.state = State.STOPPED
         except StoreUnavailable:  # raised by ``when_available`` only when the bot is to stop
             self.state = State.STOPPED
@@ -175,9 +185,8 @@ class Bot:
                 await self._outbox.end()
             if self._model is not None:
                 await self._model.close()
-            if self.botname in self._services.locks.held and self.state is not State.STANDBY:
-                with suppress(StoreUnavailable):
-                    await self._services.locks.release(self.botname)
+            with suppress(StoreUnavailable):
+                await self._leave()
 
     async def read_courses(self) -> None:
         """Read what changed of the courses, in files and in the database, and say what came of it.
@@ -200,44 +209,62 @@ class Bot:
         if not self.botname and username:
             self.botname = username
 
-    async def _take_lock(self) -> bool:
-        if await when_available(lambda: self._services.locks.acquire(self.botname), self._stop):
-            return True
-        if self.state is not State.STANDBY:
-            log.info("another process runs this bot; standing by to take over", bot=self.settings.name)
-        self.state = State.STANDBY
-        await self._pause(STANDBY_SECONDS)
-        return False
+    async def _leave(self) -> None:
+        """Leave to other hosts what is not sent, and the lead."""
+        if self.botname:
+            await self._services.store.leave_chats(self.botname)
+        if self._is_leader:
+            self._is_leader = False
+            await self._services.locks.release(self.botname)
 
     async def _serve(self) -> None:
-        """Take updates, do what is due and send messages while this process holds the bot's lock."""
-        lost = asyncio.create_task(self._services.locks.lost(self.botname))
+        """Apply turns and send messages while this host is alive for the others; do more while it leads the bot."""
+        death = await when_available(lambda: self._services.locks.live(self.botname), self._stop)
+        if death is None:
+            return await self._stand_by("another bot of this process has the same bot_name; standing by")
+        try:
+            await self._serve_until(death)
+        finally:
+            self._services.locks.leave(self.botname)
+        return None
+
+    async def _stand_by(self, reason: str) -> None:
+        if self.state is not State.STANDBY:
+            log.info(reason, bot=self.settings.name)
+        self.state = State.STANDBY
+        await self._pause(STANDBY_SECONDS)
+
+    async def _serve_until(self, death: asyncio.Event) -> None:
+        lost = asyncio.create_task(death.wait())
         outbox = await self._new_outbox()
         shift = self._new_shift(outbox)
         intake = Intake(self.settings.name, shift.accept)
-        receiver = self._new_receiver(shift, intake)
 
         def give_way(_: object) -> None:
             self.state = State.STARTING
             self._shift = self._intake = None
             self.plugin.abandon()
+            self._is_leader = False
             outbox.close()
             intake.close(is_lost=True)
             shift.stop(is_lost=True)
-            receiver.stop(is_lost=True)
+            if self._receiver is not None:
+                self._receiver.stop(is_lost=True)
 
         try:
-            if not await self._prepare(outbox):
-                return
-            await self.plugin.open(self._api, self.botname, self._services.store, shift)
-            self._receiver, self._shift, self._intake = receiver, shift, intake
             lost.add_done_callback(give_way)
-            await self._lead(shift, receiver)
+            async with shift.hearing(self._services.locks):
+                await self._read_news()
+                await self.plugin.open(self._api, self.botname, self._services.store, shift)
+                if not death.is_set():
+                    self._shift, self._intake = shift, intake
+                await self._lead_when_free(shift, intake, death)
         finally:
             self._receiver = self._shift = self._intake = None
             lost.remove_done_callback(give_way)
-            if lost.done():
-                log.warning("lost the bot's lock with the database connection", bot=self.settings.name)
+            if death.is_set():
+                self._is_leader = False
+                log.warning("lost the database connection that says this host is alive", bot=self.settings.name)
                 await intake.drained()
                 await self.plugin.close(0.0)
                 await outbox.abandon()
@@ -248,9 +275,27 @@ class Bot:
                 await self.plugin.close()
                 await outbox.drain(DRAIN_SECONDS)
 
-    async def _lead(self, shift: Shift, receiver: Receiver) -> None:
+    async def _lead_when_free(self, shift: Shift, intake: Intake, death: asyncio.Event) -> None:
+        """Lead the bot once no other process does, until this one stops or is not alive for others."""
+        locks = self._services.locks
+        while not (self._stop.is_set() or death.is_set()):
+            self._is_leader = await when_available(lambda: locks.acquire(self.botname, death), self._stop)
+            if self._is_leader:
+                return await self._lead(shift, self._new_receiver(shift, intake), death)
+            if death.is_set():
+                return None
+            await self._stand_by("another process leads this bot; standing by to take over")
+        return None
+
+    async def _lead(self, shift: Shift, receiver: Receiver, death: asyncio.Event) -> None:
         """Do what one process alone does for a bot: receive, or see to it that Telegram delivers; timers; jobs."""
         is_polled = self.settings.webhook is None
+        if is_polled and await self._until_answered(self._api.drop_webhook):
+            log.warning("removed the bot's webhook to poll it; its pending updates are kept", bot=self.settings.name)
+        await shift.take_over()
+        if self._stop.is_set() or death.is_set():
+            return
+        self._receiver = receiver
         if is_polled:
             self._polled()
         way = "polling" if is_polled else "waiting for updates by webhook"
@@ -285,17 +330,10 @@ class Bot:
         voice = self.settings.dialog.voice if self.settings.dialog is not None else None
         return partial(speak, voice) if voice is not None else None
 
-    async def _prepare(self, outbox: Outbox) -> bool:
-        """Make the bot ready to take updates; tell whether it is, or is stopped meanwhile."""
-        if self.settings.webhook is None and await self._until_answered(self._api.drop_webhook):
-            log.warning("removed the bot's webhook to poll it; its pending updates are kept", bot=self.settings.name)
-        if self._stop.is_set():
-            return False
-        await outbox.take_over()
-        # What was announced while another process had the lock, nobody here has heard.
+    async def _read_news(self) -> None:
+        """Read the courses: what was announced while there was no connection, nobody here has heard."""
         self._services.locks.on_notify(Channel.COURSE, self.botname, self.library.database_changed)
         await when_available(self.read_courses, self._stop)
-        return True
 
     @asynccontextmanager
     async def _setting_menus(self) -> AsyncIterator[None]:

@@ -47,7 +47,7 @@ async def announce(store: Store, rules: Rules, targets: Sequence[Target]) -> Res
             if target.chat_id in taken
         ]
         seen = len(set(loaded.chats) - taken - set(blocked))
-        return Result(await turn.save(messages=messages), seen=seen)
+        return Result(await turn.save(messages=messages), seen=seen, backlog=turn.backlog)
 
 
 class Broadcasts:

@@ -33,6 +33,12 @@ WATCH_SECONDS = 1.0
 PURGE_SECONDS = 3600.0
 """How often old update ids and polls are deleted."""
 
+PURGE_DELAY = 60.0
+"""How long after the start the first time is: by then it is known which bots this host leads."""
+
+TAKE_OVER_SECONDS = 5.0
+"""How often it is looked for messages that nobody sends because their host is gone."""
+
 STOP_SECONDS = DRAIN_SECONDS + 12.0
 """How long a stop may take altogether; a container's grace period is longer."""
 
@@ -105,7 +111,8 @@ class Host:
     def _helpers(self, services: Services) -> list[Coroutine[Any, Any, None]]:
         helpers = [
             _every(WATCH_SECONDS, self._read_courses_again),
-            _every(PURGE_SECONDS, lambda: self._purge(services.store)),
+            _every(PURGE_SECONDS, lambda: self._purge(services.store), first=PURGE_DELAY),
+            _every(TAKE_OVER_SECONDS, lambda: self._take_over(services.store)),
         ]
         if self._heartbeat is not None:
             helpers.append(_every(HEARTBEAT_SECONDS, self._beat))
@@ -119,7 +126,13 @@ class Host:
 
     async def _purge(self, store: Store) -> None:
         for bot in self.bots:
-            await store.purge(bot.botname)
+            if bot.is_leader:
+                await store.purge(bot.botname)
+
+    async def _take_over(self, store: Store) -> None:
+        led = {bot.botname: bot for bot in self.bots if bot.is_leader}
+        for botname in await store.stranded(list(led)) if led else ():
+            await led[botname].take_over()
 
     async def _beat(self) -> None:
         if self._heartbeat is not None and self.is_healthy:
@@ -139,7 +152,7 @@ async def _services(settings: HostSettings) -> AsyncIterator[Services]:
     store = await Store.open(settings.database_url)
     try:
         await store.check_schema()
-        locks = BotLocks(settings.database_url)
+        locks = BotLocks(settings.database_url, store.host)
         try:
             async with TelegramSession(settings.telegram_url) as session:
                 yield Services(session, store, locks, settings.is_limited)
@@ -149,8 +162,9 @@ async def _services(settings: HostSettings) -> AsyncIterator[Services]:
         await store.close()
 
 
-async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+async def _every(seconds: float, work: Callable[[], Awaitable[None]], first: float = 0.0) -> None:
     """Do the work again and again until cancelled; a failure is reported, and the next time may be better."""
+    await asyncio.sleep(first)
     while True:
         try:
             await work()

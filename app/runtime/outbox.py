@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from app.errors import FlotillaError
 from app.observe.logs import get_log
 from app.observe.metrics import RESENT
 from app.runtime.settler import Settler, when_available
-from app.store.rows import MediaFile, OutboxMessage, SentPoll
+from app.store.rows import Backlog, MediaFile, OutboxMessage, SentPoll
 from app.store.store import Store
 from app.telegram.api import BotApi, backoff
 from app.telegram.encode import SEND_MEDIA, SEND_SPEECH, Request, new_message, voice_call
@@ -40,7 +40,10 @@ _COSMETIC = ("editMessageReplyMarkup", "stopPoll")
 
 
 class Outbox:
-    """The queues of one bot, one for each chat that has something to be sent.
+    """The queues of one bot, one for each chat that has something to be sent by this host.
+
+    What queues messages while turns are committed belongs under the lock of turns: else what is committed and what is
+    read meanwhile may come twice.
 
     Without ``language`` the bot speaks each learner's own. Without ``speak`` replies that should be spoken are sent as
     texts.
@@ -74,22 +77,36 @@ class Outbox:
         """Return how many messages are committed but not yet accepted by Telegram."""
         return sum(len(queue) for queue in self._queues.values())
 
-    async def take_over(self) -> None:
-        """Queue what an earlier process of this bot left behind; each such message may have been sent already."""
+    async def resume(self) -> None:
+        """Queue what this host had not sent when it stopped sending; each such message may have been sent already."""
         left = await self._unknown()
-        if left:
-            RESENT.labels(self._name).inc(len(left))
-            log.info("sending messages left by an earlier process", bot=self._name, messages=len(left))
-        self._left = {message.outbox_id for message in left}
+        self._note(left)
         self.put(left)
 
-    async def catch_up(self) -> None:
-        """Queue what was committed behind our back.
+    async def take_over(self) -> None:
+        """Queue what hosts that are gone left behind; each such message may have been sent already."""
+        chat_ids = await when_available(lambda: self._store.take_over_chats(self._name))
+        if chat_ids:
+            left = await self._unknown(chat_ids)
+            self._note(left)
+            self.put(left)
 
-        That is what a turn committed without hearing of it, or what the bot's last host committed after we took
-        its messages over.
-        """
+    async def catch_up(self) -> None:
+        """Queue what was committed behind our back: by a turn that did not hear of it, or by other hosts."""
         self.put(await self._unknown())
+
+    async def receive(self, messages: Sequence[OutboxMessage], backlog: Backlog) -> None:
+        """Queue the messages of a turn, each behind those that other hosts have left to us."""
+        if backlog.chat_ids:
+            committed, own = await self._unknown(backlog.chat_ids), {message.outbox_id for message in messages}
+            self._note(
+                message
+                for message in committed
+                if message.chat_id in backlog.taken_over and message.outbox_id not in own
+            )
+            self.put(committed)
+            messages = [message for message in messages if message.chat_id not in backlog.chat_ids]
+        self.put(messages)
 
     def put(self, messages: Iterable[OutboxMessage]) -> None:
         """Queue committed messages, behind all that is queued for their chats."""
@@ -148,10 +165,18 @@ class Outbox:
         """Give up settling; what is not settled is sent again by the next start."""
         await self._settler.end()
 
-    async def _unknown(self) -> list[OutboxMessage]:
-        """Return the pending messages that are neither queued nor sent here, in order."""
+    def _note(self, messages: Iterable[OutboxMessage]) -> None:
+        """Remember messages that another process may have sent."""
+        left = {message.outbox_id for message in messages}
+        if left:
+            RESENT.labels(self._name).inc(len(left))
+            log.info("sending messages left by an earlier process", bot=self._name, messages=len(left))
+            self._left |= left
+
+    async def _unknown(self, chat_ids: Collection[int] | None = None) -> list[OutboxMessage]:
+        """Return the pending messages, or those of some chats, that are neither queued nor sent here, in order."""
         known = self._known()
-        pending = await when_available(lambda: self._store.pending(self._name))
+        pending = await when_available(lambda: self._store.pending(self._name, chat_ids))
         known |= self._known()  # what came meanwhile; what was settled meanwhile is in the first set
         return [message for message in pending if message.outbox_id not in known]
 

@@ -1,4 +1,4 @@
-"""What a bot does beside polling while its process holds its lock: turns, one at a time; timers; jobs; broadcasts."""
+"""What a bot does beside receiving updates: turns, one at a time; timers, jobs, broadcasts while its process leads."""
 
 from __future__ import annotations
 
@@ -100,6 +100,31 @@ class Shift:
         self._broadcasts.stop()
         self._jobs.stop(is_lost=is_lost)
 
+    async def take_over(self) -> None:
+        """Send what hosts that are gone left behind."""
+        async with self._turns:
+            await self._outbox.take_over()
+
+    @asynccontextmanager
+    async def hearing(self, locks: BotLocks) -> AsyncIterator[None]:
+        """Go on with what this host had to send, and meanwhile send what other hosts commit for its chats."""
+        told = asyncio.Event()
+        locks.on_notify(Channel.OUTBOX, self._rules().botname, told.set)
+        async with self._turns:
+            await self._outbox.resume()
+        task = asyncio.create_task(self._hear(told))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _hear(self, told: asyncio.Event) -> None:
+        while await told.wait():
+            told.clear()
+            async with self._turns:
+                await self._outbox.catch_up()
+
     @asynccontextmanager
     async def working(self, locks: BotLocks, failed: Callable[[], None]) -> AsyncIterator[None]:
         """Deliver timers, do jobs and send broadcasts meanwhile.
@@ -150,10 +175,9 @@ class Shift:
         A failed attempt, or another host, may have committed without our hearing of it.
         """
         is_uncertain, self._is_uncertain = self._is_uncertain, False
+        await self._outbox.receive(result.messages, result.backlog)
         if is_uncertain or result.seen:
             await self._outbox.catch_up()
-        else:
-            self._outbox.put(result.messages)
         return is_uncertain
 
     def _pass_on(self, result: Result, *, is_uncertain: bool) -> None:

@@ -26,6 +26,8 @@ from app.observe.metrics import DEAD_UPDATES, TIMERS, UPDATES
 from app.runtime.decision import Decision, Rules, Unused
 from app.store.errors import StoreUnavailable
 from app.store.rows import (
+    NO_BACKLOG,
+    Backlog,
     DeadUpdate,
     Loaded,
     NewMessage,
@@ -65,10 +67,11 @@ class Feed:
 class Result:
     """What follows once the turn is committed.
 
-    ``messages`` are stored and to be sent; ``notices`` (callback id, text) are not stored. ``seen`` counts what had no
-    effect because it was used up: updates and timers that an earlier turn had committed, whose messages are in the
-    outbox, and jobs that were cancelled. ``has_timers`` and ``has_jobs`` say that some were started,
-    ``jobs_cancelled`` names the runs whose jobs were cancelled. ``unused`` is left to the plugin.
+    ``messages`` are stored and to be sent by this host; ``notices`` (callback id, text) are not stored. ``seen`` counts
+    what had no effect because it was used up: updates and timers that an earlier turn had committed, whose messages are
+    in the outbox, and jobs that were cancelled. ``has_timers`` and ``has_jobs`` say that some were started,
+    ``jobs_cancelled`` names the runs whose jobs were cancelled. ``unused`` is left to the plugin. Of a chat in
+    ``backlog`` older messages come first.
     """
 
     messages: list[OutboxMessage] = field(default_factory=list)
@@ -78,6 +81,7 @@ class Result:
     has_jobs: bool = False
     jobs_cancelled: list[int] = field(default_factory=list)
     unused: list[Unused] = field(default_factory=list)
+    backlog: Backlog = NO_BACKLOG
 
     def add(self, other: Result) -> None:
         """Put what follows from another turn behind it."""
@@ -88,6 +92,7 @@ class Result:
         self.has_jobs = self.has_jobs or other.has_jobs
         self.jobs_cancelled += other.jobs_cancelled
         self.unused += other.unused
+        self.backlog |= other.backlog
 
 
 async def apply(store: Store, rules: Rules, updates: Sequence[Update]) -> Result:
@@ -210,8 +215,8 @@ async def _apply_alone(store: Store, rules: Rules, update: Update) -> Result:
             text = rules.texts(update.event.learner.language_code).apology
             apology = NewMessage(update.chat_id, "sendMessage", {"chat_id": update.chat_id, "text": text})
         dead = DeadUpdate(update.update_id, update.chat_id, dict(update.raw), traceback.format_exc())
-        queued = await store.bury(rules.botname, dead, apology)
-        return Result([queued] if queued else [], [(update.callback_id, "")] if update.callback_id else [])
+        queued, backlog = await store.bury(rules.botname, dead, apology)
+        return Result(queued, [(update.callback_id, "")] if update.callback_id else [], backlog=backlog)
 
 
 async def _turn(store: Store, rules: Rules, updates: Sequence[Update]) -> Result:
@@ -249,6 +254,7 @@ async def _save(turn: Turn, decision: Decision) -> Result:
         has_jobs=bool(decision.jobs),
         unused=decision.unused,
         jobs_cancelled=decision.jobs_cancelled,
+        backlog=turn.backlog,
     )
 
 
@@ -317,8 +323,11 @@ async def _bound(turn: Turn, rules: Rules, chat: Chat, event: PollAnswered, poll
         return replace(event, poll=poll)
     run = chat.run
     # Asked first: what is settled between the two questions was being sent then, and is known to the store now.
+    chat_id = event.learner.chat_id
     has_begun = rules.has_begun(run.run_id, run.step)
-    newest = await turn.newest_poll(event.learner.chat_id, run.run_id)
+    if turn.is_foreign(chat_id):
+        has_begun = await turn.is_outgoing(chat_id, run.run_id, run.step)
+    newest = await turn.newest_poll(chat_id, run.run_id)
     if newest is not None and newest.poll_id == event.poll_id:
         return replace(event, poll=newest.place)
     if newest is not None and newest.place.step == run.step:

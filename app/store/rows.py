@@ -37,6 +37,28 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """Chats with messages that are ours to send now, though other hosts have committed them.
+
+    Of those ``taken_over`` from a host that is gone some may have been sent; the ``unheard`` ones were not.
+    """
+
+    unheard: frozenset[int] = frozenset()
+    taken_over: frozenset[int] = frozenset()
+
+    @property
+    def chat_ids(self) -> frozenset[int]:
+        """All of them."""
+        return self.unheard | self.taken_over
+
+    def __or__(self, other: Backlog) -> Backlog:
+        return Backlog(self.unheard | other.unheard, self.taken_over | other.taken_over)
+
+
+NO_BACKLOG = Backlog()
+
+
+@dataclass(frozen=True, slots=True)
 class ChatState:
     """The state of a chat after a turn; ``username`` without ``@``. Who has written has not blocked the bot."""
 

@@ -19,16 +19,95 @@ MARK_SEEN = """
 """
 
 CREATE_CHATS = """
-    INSERT INTO chat (botname, chat_id)
-    SELECT %(botname)s, chat_id FROM unnest(%(chat_ids)s::bigint[]) AS chat_id ORDER BY chat_id
+    INSERT INTO chat (botname, chat_id, sender)
+    SELECT %(botname)s, chat_id, %(sender)s FROM unnest(%(chat_ids)s::bigint[]) AS chat_id ORDER BY chat_id
     ON CONFLICT DO NOTHING
 """
 
 LOCK_CHATS = """
-    SELECT chat_id, state, is_blocked, username, language_code FROM chat
+    SELECT chat_id, sender = %(sender)s AND NOT is_behind, state, is_blocked, username, language_code FROM chat
     WHERE botname = %(botname)s AND chat_id = ANY (%(chat_ids)s::bigint[])
     ORDER BY chat_id
     FOR UPDATE
+"""
+
+HOLD_CHATS = """
+    SELECT FROM chat WHERE botname = %(botname)s AND chat_id = ANY (%(chat_ids)s::bigint[]) ORDER BY chat_id FOR UPDATE
+"""
+
+# The chats must be locked, by a statement of its own: one that waits for a lock does not see the messages that were
+# committed meanwhile. A host that lives has the exclusive lock of its id.
+CLAIM_CHATS = """
+    UPDATE chat SET sender = %(sender)s, is_behind = false FROM (
+        SELECT chat_id, sender, EXISTS (
+            SELECT FROM outbox
+            WHERE outbox.botname = chat.botname AND outbox.chat_id = chat.chat_id AND failed_at IS NULL
+        ) AS is_waiting
+        FROM chat WHERE botname = %(botname)s AND chat_id = ANY (%(chat_ids)s::bigint[])
+    ) AS before
+    WHERE chat.botname = %(botname)s AND chat.chat_id = before.chat_id AND CASE
+        WHEN before.sender IS NULL OR before.sender = %(sender)s OR NOT before.is_waiting THEN true
+        ELSE pg_try_advisory_xact_lock_shared(hashtextextended('flotilla host:' || before.sender, 0))
+    END
+    RETURNING chat.chat_id, before.is_waiting, before.sender = %(sender)s
+"""
+
+TELL_SENDERS = """
+    WITH behind AS (
+        UPDATE chat SET is_behind = true WHERE botname = %(botname)s AND chat_id = ANY (%(chat_ids)s::bigint[])
+        RETURNING sender
+    )
+    SELECT pg_notify('flotilla_outbox', sender || ' ' || %(botname)s) FROM (SELECT DISTINCT sender FROM behind) AS told
+"""
+
+# Chats that a turn has locked are left to it; what it leaves undone is found the next time.
+TAKE_OVER_CHATS = """
+    WITH waiting AS (
+        SELECT DISTINCT chat_id FROM outbox WHERE botname = %(botname)s AND failed_at IS NULL
+    ), free AS (
+        SELECT chat_id, sender FROM chat
+        WHERE botname = %(botname)s AND chat_id IN (SELECT chat_id FROM waiting)
+          AND sender IS DISTINCT FROM %(sender)s
+        ORDER BY chat_id FOR UPDATE SKIP LOCKED
+    )
+    UPDATE chat SET sender = %(sender)s, is_behind = false FROM free
+    WHERE chat.botname = %(botname)s AND chat.chat_id = free.chat_id AND CASE
+        WHEN free.sender IS NULL THEN true
+        ELSE pg_try_advisory_xact_lock_shared(hashtextextended('flotilla host:' || free.sender, 0))
+    END
+    RETURNING chat.chat_id
+"""
+
+# Of all bots at once, because a host may have a thousand.
+FIND_STRANDED = """
+    WITH waiting AS (
+        SELECT DISTINCT botname, sender FROM outbox JOIN chat USING (botname, chat_id)
+        WHERE botname = ANY (%(botnames)s::text[]) AND failed_at IS NULL AND sender IS DISTINCT FROM %(sender)s
+    ), dead AS (
+        SELECT sender FROM (SELECT DISTINCT sender FROM waiting WHERE sender IS NOT NULL) AS others
+        WHERE pg_try_advisory_xact_lock_shared(hashtextextended('flotilla host:' || sender, 0))
+    )
+    SELECT DISTINCT botname FROM waiting WHERE sender IS NULL OR sender IN (SELECT sender FROM dead)
+"""
+
+LEAVE_CHATS = """
+    WITH left_over AS (
+        SELECT chat_id FROM chat
+        WHERE botname = %(botname)s AND sender = %(sender)s AND chat_id IN (
+            SELECT chat_id FROM outbox WHERE botname = %(botname)s AND failed_at IS NULL
+        )
+        ORDER BY chat_id FOR UPDATE
+    )
+    UPDATE chat SET sender = NULL FROM left_over
+    WHERE chat.botname = %(botname)s AND chat.chat_id = left_over.chat_id
+"""
+
+IS_OUTGOING = """
+    SELECT EXISTS (
+        SELECT FROM outbox
+        WHERE botname = %(botname)s AND chat_id = %(chat_id)s AND run_id = %(run_id)s AND step = %(step)s
+          AND failed_at IS NULL
+    )
 """
 
 FIND_POLLS = """
@@ -353,8 +432,9 @@ ADD_TO_OUTBOX = """
 """
 
 PENDING = """
-    SELECT outbox_id, chat_id, method, params, run_id, step, broadcast_id FROM outbox
-    WHERE botname = %(botname)s AND failed_at IS NULL
+    SELECT outbox_id, chat_id, method, params, run_id, step, broadcast_id FROM outbox JOIN chat USING (botname, chat_id)
+    WHERE botname = %(botname)s AND failed_at IS NULL AND sender = %(sender)s
+      AND (%(chat_ids)s::bigint[] IS NULL OR chat_id = ANY (%(chat_ids)s::bigint[]))
     ORDER BY outbox_id
 """
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, LiteralString, TypeVar
+from uuid import uuid4
 
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
@@ -19,6 +20,7 @@ from app.store.broadcast import Broadcasts
 from app.store.connection import SESSION, parameters_of, place_of
 from app.store.errors import StoreUnavailable, store_errors
 from app.store.rows import (
+    Backlog,
     Ban,
     ChatRecord,
     DeadUpdate,
@@ -36,7 +38,7 @@ from app.store.rows import (
     Timer,
 )
 from app.store.schema import AppliedMigration, SchemaMismatch, require_known
-from app.store.turn import Turn, columns_of, rows_of, with_ids
+from app.store.turn import Turn, columns_of
 
 POOL_TIMEOUT = 10.0
 """Seconds to wait for a free connection."""
@@ -57,12 +59,16 @@ _encode_strictly = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separat
 
 
 class Store:
-    """The database of a fleet, as its bots use it; its errors are those of ``app.store.errors``."""
+    """The database of a fleet, as its bots use it; its errors are those of ``app.store.errors``.
+
+    ``host`` is the id under which this process sends messages; it counts as alive while its ``BotLocks`` say so.
+    """
 
     def __init__(self, pool: AsyncConnectionPool[AsyncConnection], place: str) -> None:
         self._pool = pool
         self._place = place
         self.broadcasts = Broadcasts(self._connect)
+        self.host = uuid4().hex[:12]
 
     @classmethod
     async def open(cls, database_url: str, *, max_connections: int = 4) -> Store:
@@ -123,7 +129,7 @@ class Store:
     async def turn(self, botname: str) -> AsyncIterator[Turn]:
         """Begin a turn of this bot; it ends with the block and leaves nothing behind unless it was saved."""
         async with self._connect() as connection:
-            yield Turn(connection, botname)
+            yield Turn(connection, botname, self.host)
 
     async def check_schema(self) -> None:
         """Raise ``SchemaMismatch`` unless this program works on the schema of the database."""
@@ -178,9 +184,30 @@ class Store:
             row = await cursor.fetchone()
         return row[0] if row else 0
 
-    async def pending(self, botname: str) -> list[OutboxMessage]:
-        """Return the bot's unsent messages in order, without those given up."""
-        return await self._fetch(OutboxMessage, statement.PENDING, {"botname": botname})
+    async def pending(self, botname: str, chat_ids: Collection[int] | None = None) -> list[OutboxMessage]:
+        """Return the bot's unsent messages that are ours to send, or those of these chats, in order.
+
+        Those given up are not among them.
+        """
+        parameters = self._scope(botname) | {"chat_ids": None if chat_ids is None else list(chat_ids)}
+        return await self._fetch(OutboxMessage, statement.PENDING, parameters)
+
+    async def take_over_chats(self, botname: str) -> frozenset[int]:
+        """Become the sender of all chats with unsent messages whose sender is gone, and return them."""
+        async with self._connect() as connection:
+            cursor = await connection.execute(statement.TAKE_OVER_CHATS, self._scope(botname))
+            return frozenset([chat_id for (chat_id,) in await cursor.fetchall()])
+
+    async def stranded(self, botnames: Sequence[str]) -> list[str]:
+        """Return those of the bots that have unsent messages whose sender is gone."""
+        parameters = {"botnames": list(botnames), "sender": self.host}
+        async with self._connect() as connection:
+            cursor = await connection.execute(statement.FIND_STRANDED, parameters)
+            return [botname for (botname,) in await cursor.fetchall()]
+
+    async def leave_chats(self, botname: str) -> None:
+        """Leave the bot's messages that are ours to send to others, because the bot does not run here any more."""
+        await self._execute(statement.LEAVE_CHATS, self._scope(botname))
 
     async def settle(
         self,
@@ -228,24 +255,22 @@ class Store:
         files = await self._fetch(MediaFile, statement.FIND_FILES, {"botname": botname, "urls": list(urls)})
         return {file.url: file for file in files}
 
-    async def bury(self, botname: str, dead: DeadUpdate, apology: NewMessage | None = None) -> OutboxMessage | None:
-        """Set an update aside as dead and seen, and queue the apology: one transaction.
+    async def bury(
+        self, botname: str, dead: DeadUpdate, apology: NewMessage | None = None
+    ) -> tuple[list[OutboxMessage], Backlog]:
+        """Set an update aside as dead and seen, and queue the apology: one transaction; return what is ours to send.
 
         Characters that PostgreSQL cannot hold are replaced, for they may be what the update died of; an update that
         holds NaN or is nested too deeply is kept as the text of its beginning.
         """
-        scope = {"botname": botname}
-        parameters = {
+        columns = {
             "update_id": dead.update_id,
             "chat_id": dead.chat_id,
             "raw": _storable(_json_of(dead.raw)),
             "error": _storable(dead.error),
         }
-        async with self._transaction() as connection:
-            await connection.execute(statement.MARK_SEEN, scope | {"update_ids": [dead.update_id]})
-            await connection.execute(statement.BURY, scope | parameters)
-            added = await connection.execute(statement.ADD_TO_OUTBOX, scope | rows_of([apology])) if apology else None
-        return with_ids([apology], await added.fetchall())[0] if apology and added else None
+        async with self.turn(botname) as turn:
+            return await turn.bury(columns, apology), turn.backlog
 
     async def purge(self, botname: str, older_than: timedelta = timedelta(days=2)) -> None:
         """Forget updates seen, and polls superseded by a later one of their run, longer ago than this.
@@ -400,6 +425,9 @@ class Store:
         async with self._transaction() as connection:
             await connection.execute(statement.SET_PLUGIN_DATA, {**parameters, "data": Jsonb(data)})
             await connection.execute(statement.FORGET_PLUGIN_STATE, parameters)
+
+    def _scope(self, botname: str) -> dict[str, Any]:
+        return {"botname": botname, "sender": self.host}
 
     async def _fetch(self, row: type[T], query: LiteralString, parameters: Mapping[str, Any]) -> list[T]:
         async with self._connect() as connection, connection.cursor(row_factory=class_row(row)) as cursor:

@@ -13,9 +13,12 @@ from app.engine.event import PollRef
 from app.jsontext import to_text
 from app.store import broadcast, statement
 from app.store.rows import (
+    NO_BACKLOG,
+    Backlog,
     ChatRecord,
     ChatState,
     ConversationRow,
+    Json,
     Loaded,
     NewestPoll,
     NewJob,
@@ -30,9 +33,16 @@ from app.store.rows import (
 class Turn:
     """One transaction of one bot: ``load``, then ``save``, which commits. Without ``save`` nothing is written."""
 
-    def __init__(self, connection: AsyncConnection, botname: str) -> None:
+    def __init__(self, connection: AsyncConnection, botname: str, sender: str) -> None:
         self._connection = connection
         self._botname = botname
+        self._sender = sender
+        self._foreign: frozenset[int] = frozenset()
+        self.backlog = NO_BACKLOG
+
+    def is_foreign(self, chat_id: int) -> bool:
+        """Tell whether another host sends this chat's messages, those of this turn too."""
+        return chat_id in self._foreign
 
     async def load(
         self,
@@ -51,15 +61,31 @@ class Turn:
         async with self._connection.pipeline():
             await execute(statement.BEGIN)
             fresh = await execute(statement.MARK_SEEN, scope | {"update_ids": list(update_ids)})
-            await execute(statement.CREATE_CHATS, scope | {"chat_ids": list(chat_ids)})
-            chats = await execute(statement.LOCK_CHATS, scope | {"chat_ids": list(chat_ids)})
+            wanted = scope | {"chat_ids": list(chat_ids), "sender": self._sender}
+            await execute(statement.CREATE_CHATS, wanted)
+            chats = await execute(statement.LOCK_CHATS, wanted)
             polls = await execute(statement.FIND_POLLS, scope | {"poll_ids": list(poll_ids)}) if poll_ids else None
             new_ids = await execute(statement.NEW_RUN_IDS, {"count": run_ids}) if run_ids else None
+        records = await chats.fetchall()
+        others = [chat_id for chat_id, is_ours, *_ in records if not is_ours]
+        if others:
+            await self._claim_chats(others)
         return Loaded(
             fresh=frozenset([update_id for (update_id,) in await fresh.fetchall()]),
-            chats={chat_id: ChatRecord(*columns) for chat_id, *columns in await chats.fetchall()},
+            chats={chat_id: ChatRecord(*columns) for chat_id, _, *columns in records},
             polls={poll_id: PollRef(*columns) for poll_id, *columns in await _all(polls)},
             run_ids=tuple([run_id for (run_id,) in await _all(new_ids)]),
+        )
+
+    async def _claim_chats(self, chat_ids: Sequence[int]) -> None:
+        """Become the sender of these locked chats, but for those whose messages another living host is sending."""
+        parameters = {"botname": self._botname, "chat_ids": chat_ids, "sender": self._sender}
+        cursor = await self._connection.execute(statement.CLAIM_CHATS, parameters)
+        claimed = await cursor.fetchall()
+        self._foreign = frozenset(chat_ids) - {chat_id for chat_id, _, _ in claimed}
+        self.backlog = Backlog(
+            unheard=frozenset([chat_id for chat_id, is_waiting, was_ours in claimed if is_waiting and was_ours]),
+            taken_over=frozenset([chat_id for chat_id, is_waiting, was_ours in claimed if is_waiting and not was_ours]),
         )
 
     async def claim_timers(self, timer_ids: Sequence[int]) -> frozenset[int]:
@@ -92,6 +118,12 @@ class Turn:
         row = await cursor.fetchone()
         return NewestPoll(row[0], row[1], PollRef(*row[2:])) if row else None
 
+    async def is_outgoing(self, chat_id: int, run_id: int, step: int) -> bool:
+        """Tell whether the message of a run's step is in the outbox: not sent, or not known to be."""
+        parameters = {"botname": self._botname, "chat_id": chat_id, "run_id": run_id, "step": step}
+        cursor = await self._connection.execute(statement.IS_OUTGOING, parameters)
+        return await cursor.fetchone() == (True,)
+
     async def is_participant(self, course_id: str, username: str | None, chat_id: int) -> bool:
         """Tell whether this person may take the restricted course, and bind a matching username to the person.
 
@@ -100,6 +132,23 @@ class Turn:
         parameters = {"botname": self._botname, "course_id": course_id, "username": username, "chat_id": chat_id}
         cursor = await self._connection.execute(statement.BIND_PARTICIPANT, parameters)
         return cursor.rowcount > 0
+
+    async def bury(self, dead: Json, apology: NewMessage | None) -> list[OutboxMessage]:
+        """Set an update (columns of ``dead_update``) aside as seen and commit, with ``save``'s result.
+
+        In place of ``load``: no state is read, for it may be what the update died of.
+        """
+        execute = self._connection.execute
+        chat_ids = [apology.chat_id] if apology else []
+        chats = {"botname": self._botname, "chat_ids": chat_ids, "sender": self._sender}
+        async with self._connection.pipeline():
+            await execute(statement.BEGIN)
+            await execute(statement.MARK_SEEN, {"botname": self._botname, "update_ids": [dead["update_id"]]})
+            await execute(statement.BURY, {"botname": self._botname} | dead)
+            await execute(statement.CREATE_CHATS, chats)
+            await execute(statement.HOLD_CHATS, chats)
+        await self._claim_chats(chat_ids)
+        return await self.save(messages=[apology] if apology else [])
 
     async def save(
         self,
@@ -116,8 +165,9 @@ class Turn:
         rows: Sequence[ConversationRow] = (),
         messages: Sequence[NewMessage] = (),
     ) -> list[OutboxMessage]:
-        """Write the effect of the turn and commit: one round trip. Returns the messages in order, with their ids.
+        """Write the effect of the turn and commit: one round trip.
 
+        Returns the messages that are ours to send in order, with their ids; other hosts hear of theirs.
         A run is in one of ``runs_ended`` and ``runs_reopened`` at most. ``timers_cancelled`` and
         ``jobs_cancelled`` name runs; their timers and jobs of earlier turns are cancelled.
         """
@@ -145,8 +195,12 @@ class Turn:
             if rows:
                 await execute(statement.RECORD_ROWS, scope | rows_of(rows))
             added = await execute(statement.ADD_TO_OUTBOX, scope | rows_of(messages)) if messages else None
+            foreign = {message.chat_id for message in messages if message.chat_id in self._foreign}
+            if foreign:
+                await execute(statement.TELL_SENDERS, scope | {"chat_ids": list(foreign)})
             await execute(statement.COMMIT)
-        return with_ids(messages, await added.fetchall()) if added else []
+        stored = with_ids(messages, await added.fetchall()) if added else []
+        return [message for message in stored if message.chat_id not in foreign] if foreign else stored
 
 
 async def _all(cursor: AsyncCursor[Any] | None) -> list[Any]:

@@ -57,7 +57,7 @@ class SlowStore(Store):
     @asynccontextmanager
     async def turn(self, botname: str) -> AsyncIterator[Turn]:
         async with self._connect() as connection:
-            turn = SlowTurn(connection, botname)
+            turn = SlowTurn(connection, botname, self.host)
             turn.moment = self.moment
             yield turn
 

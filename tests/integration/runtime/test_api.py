@@ -199,6 +199,6 @@ async def test_what_was_spoken_before_a_crash_is_not_spoken_again(stage: Stage, 
         await outbox.abandon()
         await stage.client.clear_faults()
         next_one = Outbox("bot", api, store, "en", once)
-        await next_one.take_over()
+        await next_one.resume()
         await next_one.drain(20)
     assert [message.media for message in (await stage.learner().transcript()).by_bot] == ["voice", None]

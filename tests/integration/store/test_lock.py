@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -14,14 +15,14 @@ from app.store.lock import BotLocks, Channel
 
 @pytest.fixture
 async def first(database_url: str) -> AsyncIterator[BotLocks]:
-    locks = BotLocks(database_url)
+    locks = BotLocks(database_url, uuid4().hex)
     yield locks
     await locks.close()
 
 
 @pytest.fixture
 async def second(database_url: str) -> AsyncIterator[BotLocks]:
-    locks = BotLocks(database_url)
+    locks = BotLocks(database_url, uuid4().hex)
     yield locks
     await locks.close()
 
@@ -69,32 +70,31 @@ async def test_another_host_takes_over_when_the_holder_is_cut_off(
     first: BotLocks, second: BotLocks, database_url: str
 ) -> None:
     await first.acquire("one")
-    lost = asyncio.create_task(first.lost("one"))
+    death = await first.live("one")
     terminate_holder(database_url)
 
     assert await second.acquire("one")
-    await lost
+    await death.wait()
     assert first.held == frozenset()
     assert not await first.acquire("one")
 
 
 async def test_the_next_acquire_connects_anew(first: BotLocks, database_url: str) -> None:
     await first.acquire("one")
-    lost = asyncio.create_task(first.lost("one"))
-    await asyncio.sleep(0)
+    death = await first.live("one")
     terminate_holder(database_url)
     with pytest.raises(StoreUnavailable):
         await first.acquire("two")
 
-    assert await first.acquire("two")
+    assert death.is_set()
+    assert not await first.acquire("two", death)
+    assert await first.acquire("two", await first.live("one"))
     assert first.held == {"two"}
-    await lost
-    await first.lost("one")
 
 
 async def test_locks_of_a_database_that_is_away() -> None:
     with pytest.raises(StoreUnavailable, match=r"^database 'fleet' at '127\.0\.0\.1' \(user 'bot'\) is unavailable: "):
-        await BotLocks("postgresql://bot:sekret@127.0.0.1:1/fleet").acquire("one")
+        await BotLocks("postgresql://bot:sekret@127.0.0.1:1/fleet", "host").acquire("one")
 
 
 ANNOUNCED = [

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from app.engine.event import PollRef
-from app.store.rows import DeadUpdate, MediaFile, NewMessage, OutboxMessage, SentPoll
+from app.store.rows import NO_BACKLOG, DeadUpdate, MediaFile, NewMessage, OutboxMessage, SentPoll
 from app.store.store import Store
 
 
@@ -85,10 +85,11 @@ async def test_a_link_of_any_length_does_no_harm(store: Store) -> None:
 
 async def test_a_dead_update_is_buried_with_an_apology(store: Store, database_url: str) -> None:
     dead = DeadUpdate(11, 7, {"update_id": 11, "message": {"text": "привет"}}, "Traceback ...")
-    message = await store.bury("bot", dead, NewMessage(7, "sendMessage", {"text": "sorry"}))
+    messages, backlog = await store.bury("bot", dead, NewMessage(7, "sendMessage", {"text": "sorry"}))
 
-    assert message == OutboxMessage(1, 7, "sendMessage", {"text": "sorry"})
-    assert await store.pending("bot") == [message]
+    assert messages == [OutboxMessage(1, 7, "sendMessage", {"text": "sorry"})]
+    assert backlog == NO_BACKLOG
+    assert await store.pending("bot") == messages
     query = "SELECT botname, update_id, chat_id, raw, error FROM dead_update"
     assert rows_of(database_url, query) == [("bot", 11, 7, dead.raw, dead.error)]
     async with store.turn("bot") as turn:
@@ -97,7 +98,7 @@ async def test_a_dead_update_is_buried_with_an_apology(store: Store, database_ur
 
 async def test_what_an_update_died_of_does_not_kill_its_burial(store: Store, database_url: str) -> None:
     raw = {"text": "a\0b \ud83d", "path": "c:\\u0000"}
-    assert await store.bury("bot", DeadUpdate(11, None, raw, "\0 \udc00")) is None
+    assert await store.bury("bot", DeadUpdate(11, None, raw, "\0 \udc00")) == ([], NO_BACKLOG)
 
     buried = {"text": "a\ufffdb ?", "path": "c:\\ufffd"}
     assert rows_of(database_url, "SELECT chat_id, raw, error FROM dead_update") == [(None, buried, "\ufffd ?")]

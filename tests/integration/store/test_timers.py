@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -108,7 +109,7 @@ async def test_a_wait_of_the_old_program_is_left_alone(store: Store, database_ur
 )
 async def test_the_host_hears_of_every_timer(store: Store, database_url: str, statement: str) -> None:
     await start(store, LATE)
-    locks = BotLocks(database_url)
+    locks = BotLocks(database_url, uuid4().hex)
     heard = {"bot": asyncio.Event(), "other": asyncio.Event()}
     try:
         for name, event in heard.items():

@@ -141,7 +141,7 @@ async def test_load_and_save_take_one_round_trip_each(database_url: str, tmp_pat
         with (tmp_path / "trace").open("w+") as trace:
             connection.pgconn.trace(trace.fileno())
             connection.pgconn.set_trace_flags(Trace.SUPPRESS_TIMESTAMPS)
-            turn = Turn(connection, "bot")
+            turn = Turn(connection, "bot", "host")
             (run_id,) = (await turn.load([1], [7, 8], ["p"], run_ids=1)).run_ids
             await turn.save(
                 chats=[ChatState(7, None, {})], runs_started=[NewRun(run_id, 7, None, "c")], messages=[HELLO]
