@@ -47,7 +47,9 @@ async def kill(locks: BotLocks) -> None:
     """Let a host be dead for the others; its backend needs a moment to leave."""
     await locks.close()
     async with await psycopg.AsyncConnection.connect(**locks._parameters) as connection:
-        await connection.execute("SELECT pg_advisory_lock(hashtextextended('flotilla host:' || %s, 0))", (locks.host,))
+        await connection.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended('flotilla host:' || %s, 0))", (locks.host,)
+        )
 
 
 async def commit(store: Store, *messages: NewMessage, botname: str = "bot") -> tuple[list[OutboxMessage], Backlog]:
