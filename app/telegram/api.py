@@ -1,8 +1,8 @@
-"""Calls of the Bot API over aiogram's session: the hot path in plain JSON, all else through ``aiogram.Bot``.
+"""Calls of the Bot API: the hot path in plain JSON over ``app.telegram.wire``, all else through aiogram.
 
 Building aiogram's models costs more than all the rest of an update's way (design, section 8), so polling and sending
-hand dictionaries to the session's connection; ``BotApi.bot`` is the full aiogram client on the same session for
-everything else.
+hand over dictionaries. Files go over the connections of aiogram's session, and ``BotApi.bot`` is the full aiogram
+client on it for everything else.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from aiohttp import ClientConnectionError, ClientConnectorError, ClientError, ClientTimeout, FormData
 
@@ -19,6 +20,7 @@ from app.telegram.encode import Upload
 from app.telegram.error import Rejected, TokenRefused, Unavailable, error_from_answer
 from app.telegram.lean import import_aiogram
 from app.telegram.media import probe
+from app.telegram.wire import CONNECT_SECONDS, NoAnswerError, NotConnectedError, Wire
 
 if TYPE_CHECKING:
     from aiogram import Bot
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
 
 ANSWER_TIMEOUT = 30.0
 """Seconds that a call may take before its effect counts as unknown."""
-
-CONNECT_TIMEOUT = 10.0
 
 DOWNLOAD_LIMIT = 20 * 1024 * 1024
 """Bytes of a file that a bot may download."""
@@ -47,8 +47,10 @@ def backoff(longest: float = 15.0) -> Backoff:
 class BotApi:
     """One bot's calls."""
 
-    def __init__(self, session: AiohttpSession, bot: Bot) -> None:
+    def __init__(self, session: AiohttpSession, wire: Wire, bot: Bot) -> None:
         self._session = session
+        self._wire = wire
+        self._path = f"/bot{quote(bot.token, safe=':')}/"
         self.bot = bot
 
     async def call(self, method: str, params: Mapping[str, Any], *, patience: float = ANSWER_TIMEOUT) -> Any:
@@ -56,7 +58,13 @@ class BotApi:
 
         Raises a ``TelegramError``; ``Unavailable.was_sent`` tells whether the call may have taken effect.
         """
-        return await self._post(method, to_bytes(params), _JSON, patience)
+        try:
+            status, content = await self._wire.post(self._path + method, to_bytes(params), patience)
+        except NotConnectedError as trouble:
+            raise Unavailable(method, str(trouble), was_sent=False) from None
+        except NoAnswerError as trouble:
+            raise Unavailable(method, str(trouble), was_sent=True) from None
+        return _result(method, status, content)
 
     async def upload(
         self, method: str, params: Mapping[str, Any], upload: Upload, *, patience: float = ANSWER_TIMEOUT
@@ -67,16 +75,11 @@ class BotApi:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             form.add_field(name, text.encode("utf-8", "replace").decode())
         form.add_field(upload.name, upload.content, filename=upload.file_name)
-        return await self._post(method, form, None, patience)
-
-    async def _post(
-        self, method: str, body: bytes | FormData, headers: Mapping[str, str] | None, patience: float
-    ) -> Any:
         url = self._session.api.api_url(token=self.bot.token, method=method)
         http = await self._session.create_session()
-        limits = ClientTimeout(total=patience, sock_connect=CONNECT_TIMEOUT)
+        limits = ClientTimeout(total=patience, sock_connect=CONNECT_SECONDS)
         with _reached(method, patience):
-            async with http.post(url, data=body, headers=headers, timeout=limits) as response:
+            async with http.post(url, data=form, timeout=limits) as response:
                 status, content = response.status, await response.read()
         return _result(method, status, content)
 
@@ -88,7 +91,7 @@ class BotApi:
         # The address holds the token: no error of the HTTP client may carry it further.
         url = self._session.api.file_url(token=self.bot.token, path=file["file_path"])
         http = await self._session.create_session()
-        limits = ClientTimeout(total=DOWNLOAD_TIMEOUT, sock_connect=CONNECT_TIMEOUT)
+        limits = ClientTimeout(total=DOWNLOAD_TIMEOUT, sock_connect=CONNECT_SECONDS)
         with _reached("download", DOWNLOAD_TIMEOUT):
             async with http.get(url, timeout=limits) as response:
                 return await _limited(response)
@@ -118,9 +121,6 @@ class BotApi:
                 return False
             await self.bot.delete_webhook(drop_pending_updates=False)
             return True
-
-
-_JSON = {"Content-Type": "application/json"}
 
 
 def _language(language: str) -> dict[str, str]:
@@ -199,14 +199,15 @@ class TelegramSession:
         from aiogram.client.session.aiohttp import AiohttpSession
         from aiogram.client.telegram import TelegramAPIServer
 
-        # A long poll holds its connection: aiohttp's default limit of 100 would starve the hundred-first bot.
         self._session = AiohttpSession(limit=0, api=TelegramAPIServer.from_base(url), timeout=ANSWER_TIMEOUT)
+        self._wire = Wire(url)
 
     async def __aenter__(self) -> TelegramSession:
         await self._session.create_session()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._wire.close()
         await self._session.close()
 
     def bot(self, token: str) -> BotApi:
@@ -215,6 +216,6 @@ class TelegramSession:
         from aiogram.utils.token import TokenValidationError
 
         try:
-            return BotApi(self._session, Bot(token, session=self._session))
+            return BotApi(self._session, self._wire, Bot(token, session=self._session))
         except TokenValidationError:
             raise TokenRefused("getMe", "the token is malformed") from None
