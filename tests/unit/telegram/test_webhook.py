@@ -38,4 +38,6 @@ def test_an_own_certificate() -> None:
 
 
 def test_neither_secret_nor_certificate_is_printed() -> None:
-    assert repr(replace(WANTED, certificate=b"PEM")) == "Registration(url='https://h/x', max_connections=40)"
+    assert repr(replace(WANTED, certificate=b"PEM")) == (
+        "Registration(url='https://h/x', max_connections=40, kinds=('message', 'callback_query', 'poll_answer'))"
+    )
