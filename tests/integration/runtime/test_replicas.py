@@ -278,20 +278,25 @@ class Wire:
         self._socket = Path(str(parameters["host"])) / f".s.PGSQL.{parameters['port']}"
         self._database_url = database_url
         self._is_cut = False
+        self._hosts: set[asyncio.StreamWriter] = set()
         self._backends: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
     async def laid(self) -> AsyncIterator[str]:
         """Lay the wire, and return the address of the database behind it."""
         server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
-        self._tasks: set[asyncio.Task[None]] = set()
         try:
             yield make_conninfo(self._database_url, host="127.0.0.1", port=server.sockets[0].getsockname()[1])
         finally:
             server.close()
             for task in self._tasks:
                 task.cancel()
-            self.cut()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            for writer in self._hosts | self._backends:
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
 
     def cut(self) -> None:
         """Cut it; the server finds out, as its keepalives do, while the host waits for an answer."""
@@ -300,13 +305,13 @@ class Wire:
             backend.close()
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._hosts.add(writer)
         if self._is_cut:
             return
         back_reader, back_writer = await asyncio.open_unix_connection(self._socket)
         self._backends.add(back_writer)
         for work in (self._carry(reader, back_writer), self._carry(back_reader, writer)):
-            task = asyncio.create_task(work)
-            self._tasks.add(task)
+            self._tasks.add(asyncio.create_task(work))
 
     async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
