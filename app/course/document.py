@@ -44,13 +44,17 @@ _NATIVE: Mapping[str, Callable[[yaml.ScalarNode], Value]] = {
 }
 _TEXT = {_YAML + name for name in ("str", "timestamp", "value", "merge")}
 _REMEDIES = {
-    "mapping values are not allowed in this context": "a text with a colon needs quotes, or write it below a '|'",
+    "mapping values are not allowed in this context": (
+        "a text with a colon needs quotes, or write it below a '|'; "
+        "if there is none, indent the line like the one before it, and put a space after every 'key:'"
+    ),
     "found character that cannot start any token": "indent with spaces, not tabs; quote texts that begin with @ or `",
     "did not find expected key": "look for a quote that is not closed, or a line that is indented differently",
     "could not find expected ':'": "write 'key: value', and indent the lines of a longer text below a '|'",
     "expected a single document in the stream": "remove the '---' line",
     "found unexpected end of stream": "look for a quote that is not closed",
     "found undefined alias": "quote the text if it begins with '*'",
+    "did not find expected alphabetic or numeric character": "quote the text if it begins with '*' or '&'",
     "expected <block end>": "look for a line that is indented differently from those above it",
     "did not find expected ',' or": "close the bracket",
 }

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from app.course.document import Items, Node, Scalar, Table
 from app.course.element import Choice, Option, ParseMode, Verdict
-from app.course.interval import parse_interval
+from app.course.interval import LONGEST, IntervalTooLong, parse_interval
 from app.course.media import is_link, media_url
 from app.course.report import Place, Report, quote
 
@@ -90,11 +90,12 @@ class Fields:
             return None
         return _text(node)
 
-    def required_text(self, key: str) -> str:
+    def required_text(self, key: str, remedy: str = "") -> str:
         """Return a text; a missing one is an error."""
         text = self.text(key)
         if text is None and not isinstance(self.table.items.get(key), Items | Table):
-            self.error(key if key in self.table.items else "", f"{key!r} is missing or empty", f"add '{key}: ...'")
+            place = key if key in self.table.items else ""
+            self.error(place, f"{key!r} is missing or empty", remedy or f"add '{key}: ...'")
         return text or ""
 
     def flag(self, key: str) -> bool | None:
@@ -188,6 +189,9 @@ class Fields:
             return None
         try:
             return parse_interval(text)
+        except IntervalTooLong:
+            self.error(key, f"{quote(text)} is too long", f"{LONGEST.days}d is the longest")
+            return None
         except ValueError:
             self.error(key, f"{quote(text)} is not an interval", "write for example 30s, 1h:30m or 1d12h")
             return None

@@ -31,7 +31,7 @@ from app.course.element import (
     Test,
 )
 from app.course.fields import HTML_REPLIES, Fields, Target
-from app.course.report import Place, Report, quote
+from app.course.report import Place, Report, nearest, quote
 
 _NATIVE_KEYS = {
     "correct", "link_preview", "mark", "auto_start", "voice_response", "temperature", "tts_speed", "max_messages",
@@ -56,13 +56,22 @@ class _Type:
     read: Callable[[_Start, Fields], AnyElement]
 
 
+def _instead_of_type(node: Table) -> str:
+    """Return the remedy if a key was to be ``type``, by what it looks like: without a type, keys are not known."""
+    if "type" in node.items:
+        return ""
+    unknown = (key for key in node.items if key not in _ALL_KEYS)
+    meant = next((key for key in unknown if nearest(key.lower(), ["type"])), None)
+    return f"write 'type' instead of {quote(meant)}" if meant is not None else ""
+
+
 def read_element(element_id: str, node: Node, place: Place, report: Report, targets: list[Target]) -> AnyElement | None:
     """Read one element; ``None`` when its type is not known, which is reported."""
     if not isinstance(node, Table):
         report.error(place, element_id, "an element must be a mapping", "write 'type: message' and so on below it")
         return None
     fields = Fields(Table(node.items, node.keys, place), element_id, report, targets)
-    name = fields.required_text("type").strip()
+    name = fields.required_text("type", _instead_of_type(node)).strip()
     if name not in TYPES:
         if name:
             fields.error(

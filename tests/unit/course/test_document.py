@@ -100,7 +100,8 @@ def test_merge_keys() -> None:
     ("text", "problem"),
     [
         ("a: b: c", "a.yml:1:5: is not valid YAML: mapping values are not allowed in this context; "
-                    "a text with a colon needs quotes, or write it below a '|'"),
+                    "a text with a colon needs quotes, or write it below a '|'; if there is none, "
+                    "indent the line like the one before it, and put a space after every 'key:'"),
         ("a:\n\tb: 1", "a.yml:2:1: is not valid YAML: while scanning for the next token on line 2: found character "
                        "that cannot start any token; indent with spaces, not tabs; quote texts that begin with @ or `"),
         ("a: [1", "a.yml:2:1: is not valid YAML: while parsing a flow sequence on line 1: "

@@ -269,6 +269,18 @@ TEST_PROBLEMS = [
         "use the beginning of their ids",
     ),
     (
+        "{type: delay, text: hi, wait: 9999999d, goto: y}",
+        "error: x/wait: '9999999d' is too long; 36500d is the longest",
+    ),
+    (
+        "{Type: message, text: hi}",
+        "error: x: 'type' is missing or empty; write 'type' instead of 'Type'",
+    ),
+    (
+        "{typ: message, text: hi}",
+        "error: x: 'type' is missing or empty; write 'type' instead of 'typ'",
+    ),
+    (
         "{type: delay, text: hi, wait: soon, goto: y}",
         "error: x/wait: 'soon' is not an interval; write for example 30s, 1h:30m or 1d12h",
     ),
