@@ -44,7 +44,8 @@ def voice_transcribed(scene: Scene, event: VoiceTranscribed) -> Step:
     if found is None:
         return scene.stay()
     if event.text is None:
-        return scene.stay(SendText(scene.texts.voice_not_understood))
+        texts = scene.texts
+        return scene.stay(SendText(texts.voice_unavailable if event.is_deaf else texts.voice_not_understood))
     return say(scene, *found, event.text, SendText(scene.texts.voice_understood.format(text=event.text)))
 
 
@@ -152,5 +153,7 @@ def _excuse(scene: Scene, run: Run, trouble: Trouble) -> tuple[str, ParseMode | 
             return texts.messages_spent, None
         case Trouble.TOKENS:
             return texts.tokens_spent, None
+        case Trouble.NO_MODEL:
+            return texts.no_model, None
         case _:
             assert_never(trouble)

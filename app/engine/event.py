@@ -131,6 +131,7 @@ class Trouble(Enum):
     BANNED = "the learner is banned from the dialogs of the course"
     MESSAGES = "the learner has sent all messages of the day"
     TOKENS = "the bot has used up its tokens of the day"
+    NO_MODEL = "the bot has no model; asking again would not help"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +163,17 @@ class ReplyFailed:
 
 @dataclass(frozen=True, slots=True)
 class VoiceTranscribed:
-    """A voice message of the learner in the dialog of this step was understood; ``text`` ``None``: it was not."""
+    """A voice message of the learner in the dialog of this step was understood; ``text`` ``None``: it was not.
+
+    ``is_deaf``: it never will be, for the bot cannot listen.
+    """
 
     learner: Learner
     at: datetime
     run_id: int
     step: int
     text: str | None
+    is_deaf: bool = False
 
 
 @dataclass(frozen=True, slots=True)

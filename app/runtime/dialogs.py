@@ -10,7 +10,7 @@ from functools import partial
 from typing import TypeVar, assert_never
 
 from app.config.options import Options
-from app.config.settings import DialogSettings
+from app.config.settings import DialogSettings, VoiceSettings
 from app.course.course import Course, Courses, Entry
 from app.course.element import Dialog
 from app.course.grammar import element_of
@@ -86,7 +86,7 @@ class Dialogs:
             case JobKind.REPLY:
                 return await self._reply(job, scene)
             case JobKind.TRANSCRIPTION:
-                return _transcribed(job, await self._transcribe(job, scene.element))
+                return await self._heard(job, scene.element)
             case kind:
                 assert_never(kind)
 
@@ -130,7 +130,7 @@ class Dialogs:
                 bot=self._at.botname,
                 course=scene.run.course_id,
             )
-            return self._refused(job, Trouble.MODEL)
+            return self._refused(job, Trouble.NO_MODEL)
         trouble = await self._trouble(job, scene, settings)
         if trouble is not None:
             return self._refused(job, trouble)
@@ -210,11 +210,14 @@ class Dialogs:
 
     # --- voice messages ---------------------------------------------------------------------------------------------
 
-    async def _transcribe(self, job: Job, element: Dialog) -> str | None:
+    async def _heard(self, job: Job, element: Dialog) -> Feed:
         voice = self._at.settings.voice if self._at.settings is not None else None
         if voice is None:
             log.warning("voice message, but the bot has no 'voice' configured", bot=self._at.botname, chat=job.chat_id)
-            return None
+            return _transcribed(job, None, is_deaf=True)
+        return _transcribed(job, await self._transcribe(job, element, voice))
+
+    async def _transcribe(self, job: Job, element: Dialog, voice: VoiceSettings) -> str | None:
         try:
             async with typing(self._at.api, job.chat_id):
                 audio = await self._download(str(job.params["file_id"]))
@@ -257,8 +260,8 @@ def is_too_much(standing: Standing, entry: Entry) -> bool:
     )
 
 
-def _transcribed(job: Job, text: str | None) -> Feed:
-    event = VoiceTranscribed(Learner(job.chat_id), _now(), job.run_id, job.step, text)
+def _transcribed(job: Job, text: str | None, *, is_deaf: bool = False) -> Feed:
+    event = VoiceTranscribed(Learner(job.chat_id), _now(), job.run_id, job.step, text, is_deaf)
     return Feed(event, job_id=job.job_id)
 
 

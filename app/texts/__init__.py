@@ -83,6 +83,8 @@ class Texts:
     command_help: str
     go_usage: str
     go_no_element: str
+    voice_unavailable: str
+    no_model: str
 
 
 def texts_for(language: str | None, fallback: str = "en") -> Texts:

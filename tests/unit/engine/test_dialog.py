@@ -292,6 +292,7 @@ FAILED = talking(1, behind=True)
         (Trouble.BANNED, TEXTS.banned, (EXIT,)),
         (Trouble.MESSAGES, TEXTS.messages_spent, (EXIT,)),
         (Trouble.TOKENS, TEXTS.tokens_spent, (EXIT,)),
+        (Trouble.NO_MODEL, TEXTS.no_model, (EXIT,)),
     ],
 )
 def test_d24_a_failure_is_told(trouble: Trouble, told: str, buttons: tuple[Button, ...]) -> None:
@@ -363,6 +364,12 @@ def test_voice_counts_as_if_it_had_been_typed() -> None:
 def test_voice_that_was_not_understood() -> None:
     chat = chat_with(talking())
     assert step(COURSES, chat, transcribed(None), TEXTS) == Step(chat, (SendText(TEXTS.voice_not_understood),))
+
+
+def test_voice_that_nobody_can_hear() -> None:
+    chat = chat_with(talking())
+    deaf = replace(transcribed(None), is_deaf=True)
+    assert step(COURSES, chat, deaf, TEXTS) == Step(chat, (SendText(TEXTS.voice_unavailable),))
 
 
 def test_voice_of_an_earlier_dialog_is_dropped() -> None:
