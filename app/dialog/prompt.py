@@ -31,7 +31,9 @@ async def compose(dialog: Dialog, course: Course, rows_of: RowsOf, settings: Dia
     base = history.base or dialog.conversation
     system: tuple[Line, ...] = ()
     if not dialog.conversation and not any(line.role == "system" for line in base):
-        system = (Line("system", await rendered(dialog, course, rows_of)),)
+        # What has no value at the first reply has none later: it is not worth a warning each time.
+        is_first = not any(line.role == "assistant" for line in history.turns)
+        system = (Line("system", await rendered(dialog, course, rows_of, is_first=is_first)),)
     return ReplyRequest(
         model=dialog.model or settings.model,
         messages=(*system, *_said(dialog, base, history.turns)),
@@ -40,23 +42,24 @@ async def compose(dialog: Dialog, course: Course, rows_of: RowsOf, settings: Dia
     )
 
 
-async def rendered(dialog: Dialog, course: Course, rows_of: RowsOf) -> str:
-    """Return a dialog's prompt without comments, with the values of its variables."""
+async def rendered(dialog: Dialog, course: Course, rows_of: RowsOf, *, is_first: bool = True) -> str:
+    """Return a dialog's prompt without comments, with the values of its variables; ``is_first``: tell what has none."""
     known = course.elements
     values: dict[Variable, str] = {}
     for variable in variables(dialog.prompt, known):
         if variable not in values:
             value = value_of(variable, await rows_of(variable.element_id))
-            values[variable] = _known_text(variable, course) if value is None else value
+            values[variable] = _known_text(variable, course, is_told=is_first) if value is None else value
     return render(dialog.prompt, values.__getitem__, known)
 
 
-def _known_text(variable: Variable, course: Course) -> str:
-    """Return the text of an element the learner has not seen; nothing, with a warning, of what is not said yet."""
+def _known_text(variable: Variable, course: Course, *, is_told: bool) -> str:
+    """Return the text of an element the learner has not seen; nothing of what is not said yet, which may be told."""
     element = course.elements.get(variable.element_id)
     body: Mapping[str, object] = element.body if element else {}
     if element is None or isinstance(element, Dialog) or variable.is_answer or body.get("text") is None:
-        _log.warning("variable of a prompt has no value", element=variable.element_id, source=course.source)
+        if is_told:
+            _log.warning("variable of a prompt has no value", element=variable.element_id, source=course.source)
         return ""
     return str(body["text"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from app.config.settings import BotSettings, Mode
+from app.course.course import Courses
 from app.dialog.model import ModelClient
 from app.dialog.voice import speak
 from app.engine.event import Event
@@ -20,7 +22,7 @@ from app.runtime.decision import Rules
 from app.runtime.dialogs import Dialogs, Workplace
 from app.runtime.intake import Intake
 from app.runtime.keeper import Keeper
-from app.runtime.library import Library
+from app.runtime.library import Library, is_unchecked
 from app.runtime.menu import set_menus
 from app.runtime.outbox import Outbox, Speak
 from app.runtime.plugins import Plugin
@@ -194,14 +196,21 @@ class Bot:
         Raises ``StoreUnavailable``, see ``Library.refresh``.
         """
         courses, problems = self.library.courses, self.library.problems
+        is_first = self.library.awaits_database
         try:
             await self.library.refresh(lambda: self._services.store.courses(self.botname))
         finally:
             if self.library.problems is not problems:
-                is_other = self.library.courses != courses
-                state = "new content is in effect" if is_other else "what learners get stays as it was"
-                log.info(f"courses read again; {state}", bot=self.settings.name)
-                self.library.report(self.settings.name)
+                if not is_first:
+                    self._tell_of(courses)
+                self.library.report(self.settings.name, with_errors=not is_first)
+
+    def _tell_of(self, before: Courses) -> None:
+        is_other = self.library.courses != before
+        state = "new content is in effect" if is_other else "what learners get stays as it was"
+        wrong = Counter(problem.severity for problem in self.library.problems if not is_unchecked(problem))
+        counts = {f"{severity}s": count for severity, count in wrong.items()}
+        log.info(f"courses read again; {state}", bot=self.settings.name, **counts)
 
     async def _identify(self) -> None:
         """Learn the username, which also proves the token."""

@@ -49,6 +49,7 @@ class Library:
         self._reading = Lock()
         self.courses = Courses()
         self.problems: list[Problem] = []
+        self._told: set[Problem] = set()
         self.reload()
 
     @property
@@ -102,12 +103,17 @@ class Library:
         self.problems = [self._shown(problem) for problem in problems + more]
         return self.courses != before
 
-    def report(self, bot: str) -> None:
-        """Write into the log of this bot what was wrong at the last reading; a database that was not asked is not."""
+    def report(self, bot: str, *, with_errors: bool = False) -> None:
+        """Write into the log of this bot what is wrong since the last report, ``with_errors`` also all that still is.
+
+        That the database was not asked is not wrong, and a warning that only moved in its file is no news.
+        """
         for problem in self.problems:
-            if not is_unchecked(problem):
-                level = log.error if problem.severity == "error" else log.warning
+            is_error = problem.severity == "error"
+            if not is_unchecked(problem) and (_placeless(problem) not in self._told or (is_error and with_errors)):
+                level = log.error if is_error else log.warning
                 level(str(problem), bot=bot)
+        self._told = {_placeless(problem) for problem in self.problems}
 
     def _files_changed(self) -> bool:
         return any(stamp_of(self._path(file)) != stamp for file, stamp in self._stamps.items())
@@ -121,6 +127,10 @@ class Library:
 
     def _shown(self, problem: Problem) -> Problem:
         return problem if problem.file == STORED_FILE else replace(problem, file=str(self._path(problem.file)))
+
+
+def _placeless(problem: Problem) -> Problem:
+    return replace(problem, line=0, column=0)
 
 
 def is_unchecked(problem: Problem) -> bool:

@@ -175,7 +175,9 @@ async def test_a_bot_without_a_model_says_so(stage: Stage) -> None:
     stage.start()
     learner = await begin(stage)
     await learner.send("Anna")
-    await learner.wait_for(lambda chat: button(chat.last, "Try again"))
+    chat = await learner.wait_for(lambda chat: button(chat.last, "Finish the conversation"))
+    assert texts(chat)[-1] == "Sorry, nobody is here to talk with you yet. You can go on with the course."
+    assert not button(chat.last, "Try again")
 
 
 async def test_a_learner_who_writes_on_while_the_model_is_slow(stage: Stage, model: ModelServer) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import structlog
 
 from app.course.loader import elements_of
 from app.runtime.library import Library
@@ -140,3 +141,32 @@ async def test_without_the_database_files_are_read_and_the_rest_stays(scripts: P
     await keep(store, "spring", course("second"))
     assert await refresh(library, store)
     assert (texts(library), library.changed()) == ({"default": "edited", "spring": "second"}, False)
+
+
+async def test_what_was_told_is_not_told_again(scripts: Path) -> None:
+    def reported(*, with_errors: bool) -> list[str]:
+        with structlog.testing.capture_logs() as logs:
+            library.report("bot", with_errors=with_errors)
+        return [f"{entry['log_level']}: {entry['event'].partition(': ')[2]}" for entry in logs]
+
+    odd = "a: {type: message, text: hi, butto: go}\n"
+    write(scripts / "a.yml", odd)
+    library = Library(scripts, "")
+    told = ["warning: a/butto: unknown key; did you mean 'button'?"]
+    assert reported(with_errors=False) == told
+    write(scripts / "a.yml", "# moved\n" + odd)
+    library.reload()
+    assert reported(with_errors=True) == []
+    write(scripts / "a.yml", odd + "b: {type: jumpp, text: hi}\n")
+    library.reload()
+    wrong = ["error: b/type: unknown element type 'jumpp'; did you mean 'jump'?"]
+    assert reported(with_errors=True) == wrong
+    library.reload()
+    assert reported(with_errors=False) == []
+    assert reported(with_errors=True) == wrong
+    write(scripts / "a.yml", course("right"))
+    library.reload()
+    assert reported(with_errors=True) == []
+    write(scripts / "a.yml", odd)
+    library.reload()
+    assert reported(with_errors=True) == told

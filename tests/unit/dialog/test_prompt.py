@@ -147,6 +147,13 @@ async def test_variables(prompt: str, system: str) -> None:
     assert request.messages == (Line("system", system),)
 
 
+async def test_d21_what_is_not_resolved_is_logged_once_a_dialog() -> None:
+    asks = dialog("<{{Nowhere}}>")
+    with structlog.testing.capture_logs() as logs:
+        await composed(asks, user("Hi"), bot("Hello"), user("Well"))
+    assert logs == []
+
+
 async def test_d21_the_same_variable_twice() -> None:
     request = await composed(dialog("{{Name.answer}}, {{ Name.answer }}!"), others=ROWS)
     assert request.messages[0].content == "Ann, Ann!"
