@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from app.config.fleet import Bot
     from app.course.course import Courses
     from app.runtime.adopt import Plan
+    from app.store.adopt import Adoption
 
 MOST_REMARKS = 30
 """So many remarks are printed; with ``--json`` all of them are."""
@@ -56,22 +58,49 @@ class _Manner:
 
 
 async def _adopt(url: str, bots: tuple[Bot, ...], scripts: Path, time_zone: str | None, manner: _Manner) -> None:
-    from app.runtime.adopt import plan
     from app.store.adopt import adoption
 
     courses = await _courses(url, bots, scripts)
-    async with adoption(url) as old:
-        zone = await old.time_zone(time_zone)
-        others = {name: chats for name, chats in (await old.botnames()).items() if name not in courses}
-        planned = await plan(old, courses, zone)
-        _tell(planned, zone, others, manner)
-        if manner.is_dry or not (planned.chats or planned.waits or planned.moved):
-            return
-        if not manner.is_sure and not typer.confirm("do it?"):
+    told: _Findings | None = None
+    while True:
+        # Who may write locks hosts out, but never while the operator thinks: what is found then counts.
+        may_write = not manner.is_dry and (manner.is_sure or told is not None)
+        async with adoption(url, is_locked=may_write) as old:
+            found = await _findings(old, courses, time_zone)
+            if found != told:
+                _tell(found, manner, is_news=told is not None)
+            if manner.is_dry or not found.is_work:
+                return
+            if manner.is_sure or found == told:
+                await old.commit(found.plan.chats, found.plan.waits, found.plan.moved)
+                break
+        if not typer.confirm("do it?"):
             raise typer.Exit(1)
-        await old.commit(planned.chats, planned.waits, planned.moved)
+        told = found
     if not manner.is_json:
         print("done; start the fleet, and everybody goes on where they stand")
+
+
+@dataclass(frozen=True, slots=True)
+class _Findings:
+    """What an adoption would do now; ``others`` are bots of the database that it leaves alone, with their chats."""
+
+    plan: Plan
+    zone: str
+    others: dict[str, int]
+
+    @property
+    def is_work(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.plan.chats or self.plan.waits or self.plan.moved)
+
+
+async def _findings(old: Adoption, courses: dict[str, Courses], time_zone: str | None) -> _Findings:
+    from app.runtime.adopt import plan
+
+    zone = await old.time_zone(time_zone)
+    others = {name: chats for name, chats in (await old.botnames()).items() if name not in courses}
+    return _Findings(await plan(old, courses, zone), zone, others)
 
 
 async def _courses(url: str, bots: tuple[Bot, ...], scripts: Path) -> dict[str, Courses]:
@@ -91,26 +120,41 @@ async def _courses(url: str, bots: tuple[Bot, ...], scripts: Path) -> dict[str, 
         return courses
 
 
-def _tell(planned: Plan, zone: str, others: dict[str, int], manner: _Manner) -> None:
+def _tell(found: _Findings, manner: _Manner, *, is_news: bool) -> None:
+    planned, zone = found.plan, found.zone
     if manner.is_json:
-        print(_json(planned, zone, others))
+        print(_json(planned, zone, found.others))
         return
+    if is_news:
+        print("the database has changed meanwhile; now it is:")
     for botname, count in sorted(Counter(chat.botname for chat in planned.chats).items()):
-        print(f"{botname}: {count} chats go on")
+        print(f"{botname}: {_counted(count, 'chat goes', 'chats go')} on")
     if planned.ended:
-        print(f"{planned.ended} runs have ended and stay so")
+        print(f"{_counted(planned.ended, 'run has ended and stays', 'runs have ended and stay')} so")
     if planned.waits:
-        print(f"{len(planned.waits)} waits keep their due time (read as {zone} time; --time-zone changes that)")
+        kept = _counted(len(planned.waits), "wait keeps its", "waits keep their")
+        print(f"{kept} due time (read as {zone} time; --time-zone changes that)")
     if planned.known:
-        print(f"{planned.known} chats are known already and stay as they are")
+        print(
+            _counted(
+                planned.known,
+                "chat is known already and stays as it is",
+                "chats are known already and stay as they are",
+            )
+        )
     if not planned.chats:
         print("no chat is left to adopt")
-    for name, count in others.items():
-        print(f"not touched: {name!r} has {count} chats, and is the bot_name of no chosen bot of the config")
+    for name, count in found.others.items():
+        chats = _counted(count, "chat", "chats")
+        print(f"not touched: {name!r} has {chats}, and is the bot_name of no chosen bot of the config")
     for remark in planned.remarks[:MOST_REMARKS]:
         print(f"{remark.botname}, chat {remark.chat_id}: {remark.text}")
     if len(planned.remarks) > MOST_REMARKS:
         print(f"... and {len(planned.remarks) - MOST_REMARKS} more remarks; --json shows all")
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def _json(planned: Plan, zone: str, others: dict[str, int]) -> str:

@@ -126,6 +126,7 @@ def _plan_chat(whole: Plan, taken: _Taken, snapshots: Mapping[int, str | None], 
         chat_id = person.runs[0].chat_id
         if (botname, chat_id) in known:
             whole.known += 1
+            whole.remarks += _left_remark(person, botname)
             continue
         _plan_bot(whole, person, {place: owned[place] for place in places}, snapshots)
         whole.remarks += _moved_remark(person, botname, moved)
@@ -306,6 +307,14 @@ def _remarks(old: OldRun, run: Run, course: Course | None) -> Iterator[Remark]:
     elif not run.is_ended and run.element_id not in course.elements:
         text = f"stands on {run.element_id!r}, which course {old.course_id!r} does not have any more"
         yield Remark(old.botname, old.chat_id, text)
+
+
+def _left_remark(person: _Person, botname: str) -> Iterator[Remark]:
+    count = sum(wait.botname == botname for wait in person.waits)
+    if count:
+        waits = "a wait" if count == 1 else f"{count} waits"
+        text = f"the old program left {waits}, which will never end: the chat is known already"
+        yield Remark(botname, person.runs[0].chat_id, text)
 
 
 def _moved_remark(person: _Person, botname: str, moved: Sequence[MovedRow]) -> Iterator[Remark]:

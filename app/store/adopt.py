@@ -218,14 +218,15 @@ class Adoption:
 
 
 @asynccontextmanager
-async def adoption(database_url: str) -> AsyncIterator[Adoption]:
-    """Begin an adoption; hosts that would write to a chat wait until it has ended."""
+async def adoption(database_url: str, *, is_locked: bool = False) -> AsyncIterator[Adoption]:
+    """Begin an adoption; if it ``is_locked``, hosts that would write to a chat wait until it has ended."""
     with store_errors(place_of(database_url)):
         async with await psycopg.AsyncConnection.connect(**parameters_of(database_url), autocommit=True) as connection:
             await connection.execute(SESSION)
             await connection.set_autocommit(False)
             await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-            await connection.execute(_LOCK)
+            if is_locked:
+                await connection.execute(_LOCK)
             try:
                 yield Adoption(connection)
             finally:

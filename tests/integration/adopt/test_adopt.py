@@ -211,7 +211,7 @@ async def test_every_learner_s_next_press_works(stage: Stage, old: OldProgram) -
 
     code, output = await adopt(stage, "--yes")
     assert code == 0, output
-    assert "one: 7 chats go on\n1 runs have ended and stay so\n" in output
+    assert "one: 7 chats go on\n1 run has ended and stays so\n" in output
 
     stage.start(stage.bot("one", "one/"), stage.bot("two", "two/"))
 
@@ -315,7 +315,7 @@ async def test_it_says_first_what_it_will_do_and_can_be_run_twice(stage: Stage, 
     code, output = await adopt(stage, "--dry-run")
     assert (code, output) == (
         0,
-        "one: 1 chats go on\nnot touched: 'stranger' has 1 chats, and is the bot_name of no chosen bot of the config\n",
+        "one: 1 chat goes on\nnot touched: 'stranger' has 1 chat, and is the bot_name of no chosen bot of the config\n",
     )
     assert _states(stage) == []
 
@@ -325,8 +325,44 @@ async def test_it_says_first_what_it_will_do_and_can_be_run_twice(stage: Stage, 
 
     code, output = await adopt(stage, "--yes")
     assert code == 0
-    assert output.startswith("1 chats are known already and stay as they are\nno chat is left to adopt\n")
+    assert output.startswith("1 chat is known already and stays as it is\nno chat is left to adopt\n")
     assert _states(stage) == before
+
+
+async def test_nobody_waits_while_the_operator_thinks(stage: Stage, old: OldProgram) -> None:
+    old.row(old.run("one", 501), 501, "Start")
+    migrate(stage.database_url)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-u", "-m", "app.cli.main", "adopt",
+        cwd=stage.scripts.parent,
+        env={**os.environ, "DATABASE_URL": stage.database_url, "PYTHONPATH": str(Path(__file__).parents[3])},
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert await process.stdout.readuntil(b"do it? [y/N]: ") == (b"one: 1 chat goes on\ndo it? [y/N]: ")
+    with psycopg.connect(stage.database_url) as host:
+        host.execute("SET lock_timeout = '5s'")
+        host.execute("INSERT INTO chat (botname, chat_id) VALUES ('one', 7)")
+    old.row(old.run("one", 502), 502, "Start")
+    process.stdin.write(b"y\n")
+    assert await process.stdout.readuntil(b"do it? [y/N]: ") == (
+        b"the database has changed meanwhile; now it is:\none: 2 chats go on\ndo it? [y/N]: "
+    )
+    assert [row for row in _states(stage) if row[2] is not None] == []
+    process.stdin.write(b"y\n")
+    assert b"done; start the fleet" in await process.stdout.read()
+    assert await process.wait() == 0
+    assert [row[1] for row in _states(stage) if row[2] is not None] == [501, 502]
+
+
+async def test_a_wait_that_nobody_will_end_is_told(stage: Stage, old: OldProgram) -> None:
+    old.row(old.run("one", 501), 501, "Start")
+    assert (await adopt(stage, "--yes"))[0] == 0
+    old.wait("one", 501, "Late", datetime(2026, 1, 5, 12, 0))  # noqa: DTZ001 - the old program wrote its local time
+    assert (await adopt(stage, "--yes"))[1].endswith(
+        "one, chat 501: the old program left a wait, which will never end: the chat is known already\n"
+    )
 
 
 async def test_an_unknown_time_zone_is_named(stage: Stage, old: OldProgram) -> None:
