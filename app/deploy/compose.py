@@ -108,6 +108,8 @@ POSTGRES = """
       start_interval: 1s
 """
 
+DATABASE_URL = "postgresql://flotilla@postgres/flotilla"
+
 MIGRATE = """
   # Brings the database to the schema of this version, then ends.
   migrate:
@@ -118,6 +120,9 @@ MIGRATE = """
     depends_on:
       postgres: {{condition: service_healthy}}
     volumes: []
+    environment:
+      DATABASE_URL: {database}
+      PGPASSWORD: {password}
     healthcheck: {{disable: true}}
 """
 
@@ -184,7 +189,7 @@ def compose(fleet: Fleet) -> str:
     hosts = hosts_of(fleet)
     proxy = bool(routes(fleet))
     parts = [HEADER.format(config=fleet.path.name), _shared(fleet), "\nservices:", _postgres(fleet, hosts)]
-    parts.append(MIGRATE.format(build=_build(fleet)))
+    parts.append(MIGRATE.format(build=_build(fleet), database=DATABASE_URL, password=_password(fleet)))
     parts += [SANDBOX] if fleet.sandbox else []
     parts += [_proxy(fleet)] if proxy else []
     parts += [_block({service: _host(fleet, bots)}, 2) for service, bots in hosts.items()]
@@ -223,7 +228,7 @@ def max_connections(hosts: int) -> int:
 
 def _shared(fleet: Fleet) -> str:
     environment = {
-        "DATABASE_URL": "postgresql://flotilla@postgres/flotilla",
+        "DATABASE_URL": DATABASE_URL,
         "PGPASSWORD": _password(fleet),
         **_server(fleet),
         **_dialog(fleet.dialog),

@@ -261,7 +261,7 @@ async def test_texts_of_a_learner_while_the_bot_is_dead_are_answered(
 async def test_the_key_is_where_it_is_used_and_nowhere_else(
     project: Project, client: SandboxClient, model: Model, image: str
 ) -> None:
-    """The engine shows it in the environment of the containers that share the bots' part, as it does with tokens."""
+    """The engine shows it in the environment of the containers of bots with a model, as it does with tokens."""
     learner = await begin(client, "talker", 6)
     await model.tell("faults", {"status": 401, "says": f"Incorrect API key provided: {KEY}"})
     await learner.send("Anna")
@@ -270,7 +270,7 @@ async def test_the_key_is_where_it_is_used_and_nowhere_else(
     assert "refuses the key" in logs
     assert KEY not in logs
     assert KEY not in (project.folder / "compose.yaml").read_text()
-    assert holders(project, ("talker", "streamer", "postgres", "sandbox", "model", "migrate")) == {*TALKING, "migrate"}
+    assert holders(project, ("talker", "streamer", "postgres", "sandbox", "model", "migrate")) == set(TALKING)
     rows = await asyncio.to_thread(project.compose, "exec", "-T", "postgres", "pg_dump", "-U", "flotilla", "flotilla")
     assert "Are you alive?" in rows
     assert KEY not in rows
