@@ -71,8 +71,11 @@ def add(
 ) -> None:
     """Let people take a restricted course."""
     people = _people(course, names or [], file)
-    if wrong := next((person.name for person in people if not _NAME.fullmatch(person.name)), None):
-        raise FlotillaError(f"{wrong!r} is not a username; write it like @ann_smith, or the person's chat id")
+    if wrong := [repr(person.name) for person in people if not _NAME.fullmatch(person.name)]:
+        if len(wrong) == 1:
+            raise FlotillaError(f"{wrong[0]} is not a username; write it like @ann_smith, or the person's chat id")
+        are = f"{', '.join(wrong)} are no usernames"
+        raise FlotillaError(f"{are}; write them like @ann_smith, or the people's chat ids")
     known_bot = bot_in(config, bot)
     botname = known_bot[1].bot_name if known_bot else bot
     if known_bot is not None:

@@ -80,6 +80,7 @@ def edit_message_text(bot: Bot, args: Arguments) -> Json:
     for name in kept:
         message.body.pop(name, None)
     message.body |= content
+    message.edited = True
     return _edited(bot, message, markup)
 
 
@@ -164,7 +165,6 @@ def _editable(bot: Bot, args: Arguments) -> Message:
 
 def _edited(bot: Bot, message: Message, markup: Json | None) -> Json:
     message.show(markup)
-    message.edited = True
     bot.changed(chat_of_message(bot, message))
     return message.body
 

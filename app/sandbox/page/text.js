@@ -3,7 +3,7 @@
 
 const WORDS = {
   en: {
-    about: "These bots run on this machine. Nothing you write here leaves it.",
+    about: "These bots run on this machine. Nothing you write here reaches Telegram.",
     noBots: "No bot has called yet. Start one, it appears here by itself.",
     choose: "Choose a bot to talk to.",
     learner: "You are",
@@ -48,7 +48,7 @@ const WORDS = {
     revoked: "token revoked",
   },
   ru: {
-    about: "Эти боты работают на этом компьютере. Всё, что вы пишете, остаётся здесь.",
+    about: "Эти боты работают на этом компьютере. В Telegram отсюда ничего не попадает.",
     noBots: "Ни один бот ещё не запущен. Запустите — и он появится здесь сам.",
     choose: "Выберите бота для разговора.",
     learner: "Вы —",

@@ -147,6 +147,10 @@ def test_what_is_wrong_with_a_file(text: str, course: str, problems: list[str]) 
 
 WRONG = [
     (("spring", "an n"), "'an n' is not a username; write it like @ann_smith, or the person's chat id"),
+    (
+        ("spring", "an n", "ann", "b-b"),
+        "'an n', 'b-b' are no usernames; write them like @ann_smith, or the people's chat ids",
+    ),
     (("spring",), "nobody is named; write `BOT COURSE NAMES...`, or --file with a list"),
     (("spring", "--file", "no.csv"), "no.csv: cannot be read: No such file or directory; name a file that exists"),
     (("spring", "--file", "latin.csv"), "latin.csv: is not UTF-8 text; save the file as UTF-8"),

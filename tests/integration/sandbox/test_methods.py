@@ -274,6 +274,12 @@ async def test_editing(api: Any, ann: LearnerClient) -> None:
     assert (await ann.transcript()).last is None
 
 
+async def test_a_message_whose_keyboard_went_is_not_shown_as_edited(api: Any, ann: LearnerClient) -> None:
+    await api.get("sendMessage", chat_id=42, text="hi", reply_markup=GO)
+    await api.get("editMessageReplyMarkup", chat_id=42, message_id=2)
+    assert (await ann.transcript()).last == Message(2, True, "hi")
+
+
 async def test_only_texts_can_be_edited_as_texts(api: Any, ann: LearnerClient) -> None:
     await api.get("sendPhoto", chat_id=42, photo=PHOTO)
     _, answer = await api.ask("editMessageText", chat_id=42, message_id=2, text="x")
