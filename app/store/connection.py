@@ -37,7 +37,9 @@ REMEDIES = (
 """What PostgreSQL or libpq say, and what to do; the first match counts."""
 
 # A host that stops in mid-turn, or vanishes from the network, must not keep its locks for longer than that either.
+# Keepalives are not sent while something else waits for its receipt, a notification for example.
 SESSION = """
+    SET tcp_user_timeout = '6s';
     SET tcp_keepalives_idle = 5;
     SET tcp_keepalives_interval = 2;
     SET tcp_keepalives_count = 2;
