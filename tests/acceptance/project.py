@@ -26,6 +26,14 @@ def docker(*arguments: str, text: str | None = None) -> str:
     return done.stdout
 
 
+def crash(container: str) -> None:
+    """End everything in a container as ``kill -9`` does, except for its init.
+
+    After ``docker kill`` the engine would leave it alone, as an operator wants it; this looks like a crash to it.
+    """
+    docker("exec", container, "sh", "-c", "kill -9 -1")
+
+
 def free_port() -> int:
     """Return a port on which nobody listens now."""
     with socket.socket() as free:
@@ -90,12 +98,9 @@ class Project:
         return self.compose("ps", "--all", "--quiet", service).split()
 
     def crash(self, service: str) -> None:
-        """End everything in a service's containers as ``kill -9`` does, except for their init.
-
-        After ``docker kill`` the engine would leave them alone, as an operator wants it; this looks like a crash to it.
-        """
+        """Crash all containers of a service."""
         for container in self.containers(service):
-            docker("exec", container, "sh", "-c", "kill -9 -1")
+            crash(container)
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query; every column needs a name."""
