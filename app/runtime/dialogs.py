@@ -173,7 +173,7 @@ class Dialogs:
             job.message_id,
             html_of=partial(self._beginning, scene.element),
             keep=lambda id_: self._stored(lambda: self._at.store.set_job_message(self._at.botname, job.job_id, id_)),
-            may_show=lambda: not self._at.is_sending(job.chat_id),
+            may_show=lambda: self._may_show(job.chat_id),
         )
         self._drafts[job.job_id] = draft
 
@@ -182,6 +182,12 @@ class Dialogs:
 
         async with draft.growing():
             return await model.reply(request, tell)
+
+    async def _may_show(self, chat_id: int) -> bool:
+        """Tell whether a draft overtakes nothing that this host or another has still to send to the chat."""
+        at = self._at
+        is_sending = at.is_sending(chat_id) or await self._stored(lambda: at.store.is_foreign(at.botname, chat_id))
+        return not is_sending
 
     def _beginning(self, element: Dialog, text: str) -> str:
         return as_html(shown(clean(text), self._at.options.stop_markers), is_html=element.is_html)

@@ -68,7 +68,7 @@ class Draft:
         message_id: int | None,
         html_of: Callable[[str], str],
         keep: Callable[[int], Awaitable[None]],
-        may_show: Callable[[], bool],
+        may_show: Callable[[], Awaitable[bool]],
     ) -> None:
         self.message_id = message_id
         self._api = api
@@ -118,7 +118,7 @@ class Draft:
         text = split(self._html_of(self._text), ParseMode.HTML, MESSAGE_LIMIT)[0]
         if not text or text == self._visible:
             return EDIT_SECONDS
-        if not self._may_show():
+        if not await self._may_show():
             self._told.set()  # look again, also if the reply does not grow any more
             return EDIT_SECONDS
         try:

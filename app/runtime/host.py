@@ -123,6 +123,7 @@ class Host:
             if bot.botname and bot.library.changed():
                 await bot.read_courses()
             bot.plugin.watch()
+            await asyncio.sleep(0)  # a thousand bots must not hold up an answer
 
     async def _purge(self, store: Store) -> None:
         for bot in self.bots:

@@ -90,6 +90,14 @@ FIND_STRANDED = """
     SELECT DISTINCT botname FROM waiting WHERE sender IS NULL OR sender IN (SELECT sender FROM dead)
 """
 
+IS_FOREIGN = """
+    SELECT EXISTS (
+        SELECT FROM outbox JOIN chat USING (botname, chat_id)
+        WHERE botname = %(botname)s AND chat_id = %(chat_id)s AND failed_at IS NULL
+          AND sender IS DISTINCT FROM %(sender)s
+    )
+"""
+
 LEAVE_CHATS = """
     WITH left_over AS (
         SELECT chat_id FROM chat

@@ -205,6 +205,12 @@ class Store:
             cursor = await connection.execute(statement.FIND_STRANDED, parameters)
             return [botname for (botname,) in await cursor.fetchall()]
 
+    async def is_foreign(self, botname: str, chat_id: int) -> bool:
+        """Tell whether the chat has unsent messages that are not ours to send."""
+        async with self._connect() as connection:
+            cursor = await connection.execute(statement.IS_FOREIGN, self._scope(botname) | {"chat_id": chat_id})
+            return await cursor.fetchone() == (True,)
+
     async def leave_chats(self, botname: str) -> None:
         """Leave the bot's messages that are ours to send to others, because the bot does not run here any more."""
         await self._execute(statement.LEAVE_CHATS, self._scope(botname))

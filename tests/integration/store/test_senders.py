@@ -80,6 +80,13 @@ async def test_a_chat_goes_to_the_next_host_once_all_is_sent(first: Hosts, secon
     assert numbers((await commit(first[0], text(3)))[0]) == []
 
 
+async def test_a_host_knows_what_others_have_still_to_send(first: Hosts, second: Hosts) -> None:
+    (mine,), _ = await commit(first[0], text(1))
+    assert [await store.is_foreign("bot", 7) for store, _ in (first, second)] == [False, True]
+    await first[0].settle("bot", [mine.outbox_id])
+    assert not await second[0].is_foreign("bot", 7)
+
+
 async def test_a_message_that_is_given_up_holds_no_chat(first: Hosts, second: Hosts) -> None:
     (mine,), _ = await commit(first[0], text(1))
     await first[0].mark_failed("bot", mine.outbox_id, "Bad Request")
