@@ -146,7 +146,7 @@ def _tell(found: _Findings, manner: _Manner, *, is_news: bool) -> None:
         print("no chat is left to adopt")
     for name, count in found.others.items():
         chats = _counted(count, "chat", "chats")
-        print(f"not touched: {name!r} has {chats}, and is the bot_name of no chosen bot of the config")
+        print(f"not touched: {chats} of {name!r}; for these, choose the bot that says 'bot_name: {name}' in the config")
     for remark in planned.remarks[:MOST_REMARKS]:
         print(f"{remark.botname}, chat {remark.chat_id}: {remark.text}")
     if len(planned.remarks) > MOST_REMARKS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,14 +20,17 @@ def migrate(
     """
     import asyncio
 
+    from app.config.load import read_environment
     from app.errors import FlotillaError
-    from app.store.connection import wait_until_ready
+    from app.store.connection import seldom, wait_until_ready
     from app.store.migrate import migrate as apply_migrations
 
-    url = database_url or os.environ.get("DATABASE_URL", "")
+    url = database_url or read_environment(Path(), os.environ).get("DATABASE_URL", "")
     if not url:
-        raise FlotillaError("DATABASE_URL is not set; set it to postgresql://user:password@host/database")
-    asyncio.run(wait_until_ready(url, DATABASE_WAIT_SECONDS, countdown))
+        raise FlotillaError(
+            "DATABASE_URL is not set, nor is it in .env; set it to postgresql://user:password@host/database"
+        )
+    asyncio.run(wait_until_ready(url, DATABASE_WAIT_SECONDS, seldom(countdown)))
     applied = apply_migrations(url)
     print("\n".join(f"applied {name}" for name in applied) or "the database is up to date")
 

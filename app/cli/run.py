@@ -123,13 +123,13 @@ def _database(fleet: Fleet, wait: float) -> Iterator[str]:
     import asyncio
 
     from app.cli.migrate import countdown
-    from app.store.connection import wait_until_ready
+    from app.store.connection import seldom, wait_until_ready
     from app.store.migrate import migrate
 
     url = fleet.environ.get("DATABASE_URL")
     if url:
         print("database  the one in DATABASE_URL", flush=True)
-        asyncio.run(wait_until_ready(url, wait, countdown))
+        asyncio.run(wait_until_ready(url, wait, seldom(countdown)))
         migrate(url)
         yield url
         return

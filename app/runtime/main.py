@@ -15,7 +15,7 @@ from app.errors import FlotillaError
 from app.observe.logs import configure_logs, get_log
 from app.runtime.host import Host
 from app.runtime.loop import SETTLED_SECONDS, run, spare_the_collector
-from app.store.connection import wait_until_ready
+from app.store.connection import seldom, wait_until_ready
 
 HEARTBEAT = Path("/tmp/flotilla-heartbeat")  # noqa: S108 - the container's own tmpfs; the health check looks at it
 DATABASE_WAIT_SECONDS = 60.0
@@ -42,7 +42,7 @@ def log_files(settings: HostSettings) -> dict[str, Path]:
 
 async def serve(settings: HostSettings, heartbeat: Path | None = None) -> None:
     """Run a host until the process is told to stop."""
-    await wait_until_ready(settings.database_url, DATABASE_WAIT_SECONDS, _countdown)
+    await wait_until_ready(settings.database_url, DATABASE_WAIT_SECONDS, seldom(_countdown))
     host = Host(settings, heartbeat)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

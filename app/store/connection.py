@@ -46,6 +46,8 @@ SESSION = """
     SET idle_in_transaction_session_timeout = '30s'
 """
 
+TELL_SECONDS = 10.0
+
 PAUSE = 1.0
 """Seconds between two attempts."""
 
@@ -72,6 +74,19 @@ def place_of(database_url: str) -> str:
     name = parameters.get("dbname") or user
     host = parameters.get("host") or parameters.get("hostaddr") or "localhost"
     return f"database {name!r} at {host!r} (user {user!r})"
+
+
+def seldom(notify: Notify) -> Notify:
+    """Return a ``notify`` that tells a new reason at once, and the same one every ten seconds."""
+    told: tuple[str, float] | None = None
+
+    def tell(remaining: float, reason: str) -> None:
+        nonlocal told
+        if told is None or told[0] != reason or told[1] - remaining >= TELL_SECONDS:
+            told = reason, remaining
+            notify(remaining, reason)
+
+    return tell
 
 
 async def wait_until_ready(database_url: str, timeout: float, notify: Notify) -> None:  # noqa: ASYNC109

@@ -315,7 +315,8 @@ async def test_it_says_first_what_it_will_do_and_can_be_run_twice(stage: Stage, 
     code, output = await adopt(stage, "--dry-run")
     assert (code, output) == (
         0,
-        "one: 1 chat goes on\nnot touched: 'stranger' has 1 chat, and is the bot_name of no chosen bot of the config\n",
+        "one: 1 chat goes on\nnot touched: 1 chat of 'stranger'; "
+        "for these, choose the bot that says 'bot_name: stranger' in the config\n",
     )
     assert _states(stage) == []
 

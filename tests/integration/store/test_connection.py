@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from app.store.connection import wait_until_ready
+from app.store.connection import seldom, wait_until_ready
 from app.store.embedded import EmbeddedPostgres
 from app.store.errors import StoreUnavailable
 from app.store.store import Store
@@ -42,6 +42,17 @@ async def test_the_wait_counts_down_and_ends_when_the_database_answers(server_fo
     (first, first_reason), (second, _) = told
     assert 60 > first > second > 0
     assert "No such file or directory" in first_reason
+
+
+def test_the_same_reason_is_told_seldom() -> None:
+    told: list[tuple[float, str]] = []
+    tell = seldom(lambda remaining, reason: told.append((remaining, reason)))
+    for remaining in range(60, 0, -1):
+        tell(remaining, "it starts" if remaining < 45 else "nobody there")
+    assert told == [
+        (60, "nobody there"), (50, "nobody there"), (44, "it starts"), (34, "it starts"), (24, "it starts"),
+        (14, "it starts"), (4, "it starts"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
