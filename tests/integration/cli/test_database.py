@@ -116,3 +116,13 @@ def test_the_embedded_database_at_rest_and_in_use(server_folder: Path, monkeypat
     with EmbeddedPostgres(embedded, durable=False) as url:
         call("ban", "schoolbot", "2")
         assert banned(url) == [("schoolbot", 1), ("schoolbot", 2)]
+
+
+def test_migrate_finds_the_database_in_the_environment_file(
+    folder: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    with pytest.raises(FlotillaError, match=r"DATABASE_URL is not set, nor is it in \.env; set it to postgresql://"):
+        call("migrate")
+    (folder / ".env").write_text(f"DATABASE_URL={database_url}\n")
+    assert call("migrate") == ["the database is up to date"]
