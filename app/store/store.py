@@ -251,6 +251,8 @@ class Store:
         """
         parameters = {"botname": botname, "chat_id": chat_id, "newest": newest}
         async with self._transaction() as connection:
+            # A turn that holds the chat may be about to commit newer messages; only the next statement sees them.
+            await connection.execute(statement.HOLD_CHATS, {"botname": botname, "chat_ids": [chat_id]})
             await connection.execute(statement.BLOCK_CHAT, parameters)
             await connection.execute(statement.BLOCK_TARGETS, parameters)
             dropped = await connection.execute(statement.DROP_QUEUE, parameters)

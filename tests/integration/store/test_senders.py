@@ -210,3 +210,17 @@ async def test_a_poll_on_its_way_is_known_to_every_host(first: Hosts, second: Ho
     await first[0].settle("bot", [poll.outbox_id])
     async with second[0].turn("bot") as turn:
         assert not await turn.is_outgoing(7, 1, 3)
+
+
+async def test_a_chat_that_writes_while_it_is_found_blocked_is_not(first: Hosts, second: Hosts) -> None:
+    await commit(first[0], text(1))
+    async with first[0].turn("bot") as turn:
+        await turn.load([], [7])
+        later = asyncio.create_task(first[0].block_chat("bot", 7, newest=1))
+        await _until_blocked(second[0])
+        await turn.save(messages=[text(2)])
+
+    assert await later == 1
+    chat = await first[0].chat("bot", 7)
+    assert chat is not None
+    assert not chat.is_blocked
