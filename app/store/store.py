@@ -43,6 +43,9 @@ from app.store.turn import Turn, columns_of
 POOL_TIMEOUT = 10.0
 """Seconds to wait for a free connection."""
 
+RECONNECT_SECONDS = 3.0
+"""After so long the pool begins its attempts to connect anew, as the pauses between them are doubled each time."""
+
 LONGEST_CACHED_URL = 2000
 """Bytes; longer links do not fit into an index row."""
 
@@ -83,6 +86,8 @@ class Store:
             min_size=1,
             max_size=max_connections,
             timeout=POOL_TIMEOUT,
+            reconnect_timeout=RECONNECT_SECONDS,
+            reconnect_failed=_connect_again,
             configure=_configure,
             open=False,
         )
@@ -447,6 +452,10 @@ class Store:
         async with self._connect() as connection:
             cursor = await connection.execute(query, parameters)
             return cursor.rowcount
+
+
+async def _connect_again(pool: AsyncConnectionPool[AsyncConnection]) -> None:
+    await pool.check()
 
 
 async def _configure(connection: AsyncConnection) -> None:
