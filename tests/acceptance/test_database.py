@@ -51,7 +51,7 @@ OLD_ROWS = """
         '{"element_data": {"type": "message", "text": "Welcome", "button": "Go"}}', 'Welcome', 1);
 """
 
-ADOPTED = "the_school: 1 chats go on\n"
+ADOPTED = "the_school: 1 chat goes on\n"
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(300)]
 
