@@ -166,12 +166,13 @@ class Outbox:
         await self._settler.end()
 
     def _note(self, messages: Iterable[OutboxMessage]) -> None:
-        """Remember messages that another process may have sent."""
-        left = {message.outbox_id for message in messages}
+        """Remember messages that another process may have sent: a vote may come before we send its poll."""
+        left = list(messages)
         if left:
             RESENT.labels(self._name).inc(len(left))
             log.info("sending messages left by an earlier process", bot=self._name, messages=len(left))
-            self._left |= left
+            self._left |= {message.outbox_id for message in left}
+            self._begun |= {(message.run_id, message.step): message.outbox_id for message in left if message.run_id}
 
     async def _unknown(self, chat_ids: Collection[int] | None = None) -> list[OutboxMessage]:
         """Return the pending messages, or those of some chats, that are neither queued nor sent here, in order."""

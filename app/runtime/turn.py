@@ -325,7 +325,7 @@ async def _bound(turn: Turn, rules: Rules, chat: Chat, event: PollAnswered, poll
     # Asked first: what is settled between the two questions was being sent then, and is known to the store now.
     chat_id = event.learner.chat_id
     has_begun = rules.has_begun(run.run_id, run.step)
-    if turn.is_foreign(chat_id):
+    if turn.is_foreign(chat_id) or chat_id in turn.backlog.taken_over:  # another host may have sent it
         has_begun = await turn.is_outgoing(chat_id, run.run_id, run.step)
     newest = await turn.newest_poll(chat_id, run.run_id)
     if newest is not None and newest.poll_id == event.poll_id:

@@ -101,7 +101,7 @@ class Scene:
         self._process.kill()
         self.counted += counted((await self._process.communicate())[1])
 
-    async def kill_at(self, point: Point, act: Callable[[], Awaitable[object]]) -> None:
+    async def kill_at(self, point: Point, act: Callable[[], Awaitable[object]], *, is_started: bool = True) -> None:
         """Let something happen, kill the process when its turn is at the point, and start another."""
         match point:
             case Point.BEFORE_COMMIT:
@@ -116,7 +116,8 @@ class Scene:
                 await self._kill_in_call(self._api.hold(Moment.BEFORE, is_send), act)
             case Point.AFTER_SEND:
                 await self._kill_in_call(self._api.hold(Moment.AFTER, is_send), act)
-        await self.start()
+        if is_started:
+            await self.start()
 
     async def settled(self) -> None:
         """Wait until nothing is under way: no update unconfirmed, no message unsent."""
@@ -295,3 +296,27 @@ async def test_a_kill_while_a_reply_of_the_model_is_taken(stage: Stage, point: P
         roles = [(row[0], row[1]) for row in recorded(stage.database_url, 7)]
         talk = [("Talk", "bot"), ("Talk", "user"), ("Talk", "bot"), ("Talk", "user"), ("Talk", "bot")]
         assert roles == [*talk, ("Bye", "bot")]
+
+
+async def test_a_vote_in_a_poll_whose_sender_died_counts(stage: Stage) -> None:
+    """The learner has it, the database does not know, and the next process has older messages to send again first."""
+    stage.course(COURSE)
+    async with scene(stage) as opened:
+        learner = opened.learner
+
+        async def until_the_poll_is_there() -> None:
+            await learner.send("/start")
+            await learner.wait_for(said_poll)
+
+        await opened.kill_at(Point.BEFORE_DELETION, until_the_poll_is_there, is_started=False)
+        await stage.client.add_fault("500", method="sendMessage", times=3)
+        await learner.vote(poll_of(await learner.transcript()), 0)
+        await opened.start()
+        await learner.wait_for(said("Name"), patience=60)
+        await learner.send("Anna")
+        await learner.wait_for(said("Bye"), patience=60)
+        await opened.settled()
+        await opened.stop()
+    assert once(seen(await learner.transcript())) == ["Hello", "Quiz", "Right", "Name", "Well", "Bye"]
+    answers = [row[2] for row in recorded(stage.database_url, 7) if row[1] == "user"]
+    assert answers == ["a", "Anna"]
