@@ -104,10 +104,11 @@ class Decision:
 
     def chat(self, loaded: Loaded, chat_id: int) -> Chat:
         """Return the chat as this turn has left it so far."""
-        if chat_id in self.chats:
-            return self.chats[chat_id]
-        state = loaded.chats[chat_id].state
-        return from_json(state) if state else Chat()
+        chat = self.chats.get(chat_id)
+        if chat is None:
+            state = loaded.chats[chat_id].state
+            chat = self.chats[chat_id] = from_json(state) if state else Chat()
+        return chat
 
     def decide(self, rules: Rules, loaded: Loaded, event: Event, update: Update | None = None) -> None:
         """Let the engine apply the event, and add what that takes; ``update`` is what brought it."""

@@ -289,8 +289,8 @@ async def _decide(turn: Turn, rules: Rules, loaded: Loaded, updates: Sequence[Up
 def _in_language(event: Event, loaded: Loaded) -> Event:
     """Return the event with the learner's language as it was known, if this update does not tell."""
     learner = event.learner
-    language = learner.language_code or loaded.chats[learner.chat_id].language_code
-    return replace(event, learner=replace(learner, language_code=language))
+    known = None if learner.language_code else loaded.chats[learner.chat_id].language_code
+    return replace(event, learner=replace(learner, language_code=known)) if known else event
 
 
 async def _complete(turn: Turn, rules: Rules, loaded: Loaded, chat: Chat, event: Event, run_id: int) -> Event:
