@@ -14,9 +14,11 @@ import re
 import sys
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from time import monotonic, process_time
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 ANSWER = "yes"
 """What a learner writes; the courses of the benchmark take it as the right answer."""
@@ -99,14 +101,43 @@ class Learner:
         return f'{{"update_id":{update_id},{body}}}'.encode()
 
 
+class Hook:
+    """The webhook of a bot: takes its updates over as many connections as the bot wants, one at a time over each."""
+
+    def __init__(self, params: dict[str, Any]) -> None:
+        self.info = {key: params[key] for key in ("url", "max_connections", "allowed_updates")}
+        self.updates: asyncio.Queue[bytes] = asyncio.Queue()
+        address = urlsplit(params["url"])
+        self.host, self.port = address.hostname, address.port
+        self.head = (
+            f"POST {address.path} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: application/json\r\n"
+            f"X-Telegram-Bot-Api-Secret-Token: {params['secret_token']}\r\nContent-Length: "
+        )
+        self.tasks = {asyncio.create_task(self.deliver()) for _ in range(params["max_connections"])}
+
+    async def deliver(self) -> None:
+        update = await self.updates.get()
+        while True:
+            with suppress(OSError, asyncio.IncompleteReadError):
+                reader, writer = await asyncio.open_connection(self.host, self.port)
+                while True:
+                    writer.write(f"{self.head}{len(update)}\r\n\r\n".encode() + update)
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    await reader.readexactly(_number(_LENGTH, head, 0))
+                    if head.split()[1] == b"200":
+                        update = await self.updates.get()
+            await asyncio.sleep(0.1)  # the bot has ended the connection
+
+
 class Account:
-    """One bot: its pending updates, the request that waits for them, and its learners."""
+    """One bot: its pending updates, the request that waits for them or its webhook, and its learners."""
 
     def __init__(self, token: str) -> None:
         self.bot = f'{{"id":{token.partition(":")[0]},"is_bot":true,"first_name":"Bench","username":"bench_bot"}}'
         self.pending: deque[tuple[int, bytes]] = deque()
         self.learners: dict[int, Learner] = {}
         self.waiting: tuple[Callable[[bytes], None], int, asyncio.TimerHandle] | None = None
+        self.hook: Hook | None = None
         self.last_id = 1000
         self.messages = 0
         self.report = Report()
@@ -122,11 +153,20 @@ class Account:
         """Let a learner act, and hand the update over if the bot waits for one."""
         self.last_id += 1
         learner.asked.append(monotonic())
-        self.pending.append((self.last_id, learner.update(self.last_id)))
         self.report.updates += 1
+        if self.hook is not None:
+            self.hook.updates.put_nowait(learner.update(self.last_id))
+            return
+        self.pending.append((self.last_id, learner.update(self.last_id)))
         if self.waiting is not None:
             # After all that learners do in this moment: they are many, and one batch is what Telegram would give.
             asyncio.get_running_loop().call_soon(self.hand_over)
+
+    def set_hook(self, params: dict[str, Any]) -> None:
+        """Deliver to a webhook from now on, what is pending too."""
+        self.hook = Hook(params)
+        while self.pending:
+            self.hook.updates.put_nowait(self.pending.popleft()[1])
 
     def hand_over(self) -> None:
         if self.waiting is not None and self.pending:
@@ -252,7 +292,12 @@ class Connection(asyncio.Protocol):
         elif method == b"getMe":
             self.answer(f'{{"ok":true,"result":{account.bot}}}'.encode())
         elif method == b"getWebhookInfo":
-            self.answer(b'{"ok":true,"result":{"url":"","has_custom_certificate":false,"pending_update_count":0}}')
+            hook = account.hook.info if account.hook else {"url": ""}
+            info = {"has_custom_certificate": False, "pending_update_count": 0, **hook}
+            self.answer(json.dumps({"ok": True, "result": info}).encode())
+        elif method == b"setWebhook":
+            account.set_hook(json.loads(body))
+            self.answer(b'{"ok":true,"result":true}')
         elif method.startswith(b"getMy"):
             self.answer(b'{"ok":true,"result":[]}')
         else:

@@ -47,10 +47,14 @@ class Stage:
         self._chats = itertools.count(1_000_000, 100_000)
         self.postgres_pid = int((folder / "postgres" / "postmaster.pid").read_text().split()[0])
 
-    def _start_bot_api(self) -> int:
+    def port(self) -> int:
+        """Return a port that is free."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
+            return int(probe.getsockname()[1])
+
+    def _start_bot_api(self) -> int:
+        port = self.port()
         server = subprocess.Popen(
             [sys.executable, str(ROOT / "bench" / "botapi.py"), str(port)], stdout=subprocess.PIPE, text=True
         )

@@ -21,6 +21,7 @@ from bench.stage import Stage, settle
 PEERS = ROOT / "bench" / "peers"
 UNIT = "aiogram echo"
 OURS = "Flotilla, full step"
+OURS_BY_WEBHOOK = "Flotilla, full step, webhook"
 ROUNDS = 5
 LATENCY_ROUNDS = 3
 LEARNERS = 200
@@ -57,6 +58,9 @@ def contestants() -> dict[str, Contestant]:
             _peer("old_way.py"), 2, {"BOT_FOLDER": "input/"}, "old", learners=10, is_timed=False
         ),
         OURS: Contestant(ours, 15, {"BOT_FOLDER": "input/", "BOT_NAME": "bench"}, "flotilla"),
+        OURS_BY_WEBHOOK: Contestant(
+            ours, 15, {"BOT_FOLDER": "input/", "BOT_NAME": "bench", "BOT_MODE": "webhook"}, "flotilla"
+        ),
     }
     return {name: one for name, one in found.items() if has_node() or "grammY" not in name}
 
@@ -111,9 +115,21 @@ def _start(stage: Stage, contestant: Contestant) -> Running:
     match contestant.database:
         case "flotilla":
             variables |= {"DATABASE_URL": stage.database(), "PYTHONPATH": str(ROOT)}
+            if variables.get("BOT_MODE") == "webhook":
+                variables |= _webhook(stage)
         case "old":
             variables["DATABASE_URL"] = _old_database(stage)
     return Running(contestant, stage.start(contestant.command, variables), token)
+
+
+def _webhook(stage: Stage) -> dict[str, str]:
+    port = stage.port()
+    secret = "benchbenchbenchbenchbenchbenchbench"
+    return {
+        "PAGES_PORT": str(port),
+        "WEBHOOK_URL": f"http://127.0.0.1:{port}/webhook/bench",
+        "WEBHOOK_SECRET_TOKEN": secret,
+    }
 
 
 def _old_database(stage: Stage) -> str:
@@ -163,5 +179,5 @@ def _table(cpu: dict[str, list[Any]], paced: dict[str, list[Any]]) -> Table:
         columns,
         rows,
         f"saturated by {LEARNERS} learners; medians of {ROUNDS} and {LATENCY_ROUNDS} interleaved rounds",
-        {OURS: {"ratio": 0.27, "p99 ms": 50.0}},
+        {OURS: {"ratio": 0.27, "p99 ms": 50.0}, OURS_BY_WEBHOOK: {"p99 ms": 50.0}},
     )
