@@ -270,13 +270,14 @@ async def _load(turn: Turn, updates: Sequence[Update]) -> Loaded:
 
 async def _decide(turn: Turn, rules: Rules, loaded: Loaded, updates: Sequence[Update]) -> Decision:
     decision = Decision()
-    run_ids = iter(loaded.run_ids)
+    run_ids, fresh = iter(loaded.run_ids), set(loaded.fresh)
     for update in updates:
         chat_id, event = update.chat_id, update.event
-        if update.update_id not in loaded.fresh:
+        if update.update_id not in fresh:
             if update.callback_id:
                 decision.notices.append((update.callback_id, ""))
             continue
+        fresh.remove(update.update_id)  # it may come twice in one batch
         if chat_id is None or event is None:
             decision.unused.append(Unused(update, rules.texts(None)))
             continue

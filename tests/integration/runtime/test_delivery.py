@@ -48,6 +48,23 @@ async def test_a_seen_update_has_no_second_effect(stage: Stage) -> None:
     assert (await learner.wait_notice(press)).text == ""
 
 
+async def test_an_update_that_comes_twice_in_one_batch_counts_once(stage: Stage) -> None:
+    stage.course("A: {type: input, text: first}\nB: {type: input, text: second}\nC: {type: end, text: bye}\n")
+    host = stage.start()
+    learner = stage.learner()
+    await learner.send("/start")
+    await learner.wait_for(said("first"))
+    await stage.stop(host)
+    await learner.send("hello")
+    await stage.client.repeat(stage.bot().token)
+    stage.start()
+    await learner.wait_for(said("second"))
+    await stage.client.wait_idle(stage.bot().token)
+    assert await texts(stage) == ["first", "second"]
+    answers = "SELECT element_id, report FROM conversation WHERE role = 'user'"
+    assert execute(stage, answers) == [("A", "hello")]
+
+
 async def test_order_within_a_chat_is_kept_when_sends_fail(stage: Stage) -> None:
     stage.course(HELLO)
     await stage.client.add_fault("500", method="sendMessage", times=2)
