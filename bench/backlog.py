@@ -15,6 +15,10 @@ BOT = {"BOT_NAME": "bench"}
 DUE_NOW = "UPDATE waiting_element SET due_at = now() WHERE is_waiting"
 
 FILL_OUTBOX = """
+    WITH met AS (
+        INSERT INTO chat (botname, chat_id)
+        SELECT 'bench', chat_id FROM generate_series(%(first)s, %(first)s + %(count)s - 1) AS chat_id
+    )
     INSERT INTO outbox (botname, chat_id, method, params)
     SELECT 'bench', chat_id, 'sendMessage', jsonb_build_object('chat_id', chat_id, 'text', 'A message that was left.')
     FROM generate_series(%(first)s, %(first)s + %(count)s - 1) AS chat_id

@@ -10,7 +10,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Literal
 
-import structlog
+from app.observe.plain import structlog
 
 Format = Literal["text", "json"]
 
