@@ -22,6 +22,7 @@ from app.course.element import Dialog, End, Input
 from app.course.markup import parse
 from app.runtime.host import Host
 from app.sandbox.client import LearnerClient, Message, SandboxClient, Transcript
+from tests.database import query
 
 
 class Stage:
@@ -94,6 +95,10 @@ class Stage:
         )
         self._processes.append(process)
         return process
+
+    def query(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Run a statement on the database beside the hosts, committed at once, and return its rows."""
+        return query(self.database_url, statement, *parameters)
 
     async def ended(self, host: Host) -> None:
         """Wait until a host ends by itself, and raise what it raises."""

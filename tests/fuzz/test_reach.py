@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -301,7 +302,7 @@ def prompt_of(fleet: Fleet, learner: int, bot: str, course_id: str = "default") 
     store, run = fleet.database.store, fleet.run(learner, bot)
     dialog = parsed(COURSE).elements["Talk_1"]
     assert isinstance(dialog, Dialog)
-    transcript = lambda id_: store.transcript(bot, learner, course_id, run.run_id, id_)  # noqa: E731
+    transcript = partial(store.transcript, bot, learner, course_id, run.run_id)
     return fleet.database.run(rendered(dialog, parsed(COURSE), transcript))
 
 

@@ -9,7 +9,7 @@ from app.sandbox.client import LearnerClient
 from tests.fuzz.corpus import FRAGMENTS
 from tests.fuzz.target import UPDATES
 from tests.integration.runtime.conftest import stage
-from tests.integration.runtime.test_webhook import COURSE, hooked, port, post, reached, rows
+from tests.integration.runtime.test_webhook import COURSE, hooked, port, post, reached
 from tests.stage import Stage, said
 
 __all__ = ["port", "stage"]
@@ -35,7 +35,7 @@ async def test_any_request(stage: Stage) -> None:
     assert {status for status, *_ in [await post(stage, body) for body in bodies]} == {200, 400}
     for secret in (None, "", "s3cre", "s3crett", "é"):
         assert (await post(stage, bodies[0], secret=secret))[0] == 401
-    assert rows(stage, "SELECT raw FROM dead_update") == []
+    assert stage.query("SELECT raw FROM dead_update") == []
     learner: LearnerClient = stage.learner(learner_id=9)
     await learner.send("/start")
     await learner.wait_for(said("hello"))

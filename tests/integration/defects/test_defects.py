@@ -10,7 +10,6 @@ import asyncio
 import json
 from typing import Any
 
-import psycopg
 import pytest
 
 from app.config.settings import BotSettings, DialogSettings
@@ -22,14 +21,9 @@ from tests.stage import Stage, play, said
 EN = texts_for("en")
 
 
-def query(stage: Stage, statement: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(stage.database_url) as connection:
-        return connection.execute(statement).fetchall()  # type: ignore[call-overload, no-any-return]
-
-
 def recorded(stage: Stage) -> list[tuple[Any, ...]]:
     """Return the transcript: element, role, report, score."""
-    return query(stage, "SELECT element_id, role, report, score FROM conversation ORDER BY conversation_id")
+    return stage.query("SELECT element_id, role, report, score FROM conversation ORDER BY conversation_id")
 
 
 def texts(chat: Transcript) -> list[str]:
@@ -168,7 +162,7 @@ async def test_d26_a_turn_is_stored_once(stage: Stage, model: ModelServer) -> No
         await learner.wait_for(said(f"You said: message {number}"))
     await learner.send("bye")
     await learner.wait_for(lambda chat: texts(chat)[-1] == "bye")
-    stored = [row for (row,) in query(stage, "SELECT json FROM conversation WHERE element_id = 'Talk'")]
+    stored = [row for (row,) in stage.query("SELECT json FROM conversation WHERE element_id = 'Talk'")]
     assert [sum("told only once" in row for row in stored)] == [1]
     assert [json.loads(row).get("content") for row in stored][:4] == [
         None, "message 1", "You said: message 1", "message 2",
@@ -233,7 +227,7 @@ async def test_d44_connections_are_kept_and_few(stage: Stage) -> None:
 
     before = sessions(stage)
     await asyncio.gather(*(take(learner_id) for learner_id in range(20, 50)))
-    assert query(stage, "SELECT count(*) FROM run WHERE is_ended") == [(31,)]
+    assert stage.query("SELECT count(*) FROM run WHERE is_ended") == [(31,)]
     await stage.stop(host)
     assert sessions(stage) - before <= POOL + OUR_OWN
 
@@ -244,7 +238,7 @@ POOL, OUR_OWN = 4, 3
 
 def sessions(stage: Stage) -> int:
     """Return how many connections to the database there have ever been."""
-    [(count,)] = query(stage, "SELECT sessions FROM pg_stat_database WHERE datname = current_database()")
+    [(count,)] = stage.query("SELECT sessions FROM pg_stat_database WHERE datname = current_database()")
     return int(count)
 
 
@@ -264,10 +258,10 @@ async def test_d47_every_action_and_attempt_is_recorded_with_its_time(stage: Sta
     await learner.press(again)
     await learner.vote(await wait_poll(learner, "which"), 1)
     await learner.wait_for(said("bye"))
-    rows = query(stage, "SELECT element_id, role, report, json FROM conversation ORDER BY conversation_id")
+    rows = stage.query("SELECT element_id, role, report, json FROM conversation ORDER BY conversation_id")
     assert [(element, report) for element, role, report, _ in rows if role == "user"] == [
         ("Where", "There"), ("Q_1", "a"), ("Again", "Ready"), ("Q_1", "b"),
     ]  # fmt: skip
     attempts = [json.loads(snapshot or "{}").get("attempt", 1) for element, *_, snapshot in rows if element == "Q_1"]
     assert (attempts[0], attempts[-1]) == (1, 2)
-    assert query(stage, "SELECT count(*) FROM conversation WHERE date_inserted IS NULL OR run_id IS NULL") == [(0,)]
+    assert stage.query("SELECT count(*) FROM conversation WHERE date_inserted IS NULL OR run_id IS NULL") == [(0,)]

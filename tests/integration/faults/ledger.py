@@ -6,9 +6,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-import psycopg
-
 from app.sandbox.client import Transcript
+from tests.database import query
 
 Row = tuple[Any, ...]
 
@@ -20,13 +19,6 @@ PENDING = """
     SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM job)
          + (SELECT count(*) FROM waiting_element WHERE is_waiting)
 """
-
-
-def query(database_url: str, statement: str, *parameters: object) -> list[Row]:
-    """Run a statement of its own transaction and return its rows."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        cursor = connection.execute(statement, parameters or None)  # type: ignore[call-overload]
-        return cursor.fetchall() if cursor.description else []
 
 
 def recorded(database_url: str, learner_id: int, bot: str = "bot") -> list[Row]:

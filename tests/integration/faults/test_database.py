@@ -17,7 +17,8 @@ from app.runtime.bot import State
 from app.runtime.host import Host
 from app.sandbox.client import SandboxClient, Transcript
 from app.sandbox.server import Sandbox
-from tests.integration.faults.ledger import dead, once, pending, query, recorded, seen
+from tests.database import query
+from tests.integration.faults.ledger import dead, once, pending, recorded, seen
 from tests.integration.faults.server import Server
 from tests.proxy import Wire
 from tests.stage import Stage, play, said, until
@@ -87,8 +88,10 @@ class Class:
     async def _learn(self, number: int) -> Transcript:
         learner = self.stage.learner(learner_id=number)
         await learner.send("/start")
-        note = lambda: self._progress.put_nowait(None)  # noqa: E731
-        return await play(learner, said("Goodbye"), ANSWERS, note, patience=100, knows_repeats=True)
+        return await play(learner, said("Goodbye"), ANSWERS, self._note, patience=100, knows_repeats=True)
+
+    def _note(self) -> None:
+        self._progress.put_nowait(None)
 
     async def progress(self, steps: int) -> None:
         """Wait until so many steps are done."""

@@ -19,7 +19,7 @@ from app.runtime.bot import State
 from app.runtime.host import Host
 from app.sandbox.client import Transcript
 from app.store.embedded import PORT
-from tests.integration.faults.ledger import dead, once, pending, query, recorded, seen
+from tests.integration.faults.ledger import dead, once, pending, recorded, seen
 from tests.proxy import Wire
 from tests.stage import Stage, play, said, until
 
@@ -133,7 +133,7 @@ async def test_hosts_that_lose_the_lead_again_and_again(stage: Stage) -> None:
     await until(lambda: any(host.bots and host.bots[0].state is State.POLLING for host in hosts))
     learning = [asyncio.create_task(learn(stage, number)) for number in LEARNERS]
     while not all(task.done() for task in learning):
-        query(stage.database_url, CUT_LEADER)
+        stage.query(CUT_LEADER)
         await asyncio.wait(learning, timeout=1.5)
     await check(stage, [task.result() for task in learning], sent_again() - counted)
 
@@ -185,7 +185,7 @@ async def test_a_clock_that_jumps(stage: Stage, tmp_path: Path) -> None:
     for learner in learners:
         assert seen(await learner.wait_for(said("Goodbye"), patience=60)) == ["wait", "Goodbye"]
     early = "SELECT count(*) FROM waiting_element WHERE is_waiting OR due_at > now()"
-    assert query(stage.database_url, early) == [(0,)]
+    assert stage.query(early) == [(0,)]
     process.terminate()
     await process.communicate()
     assert process.returncode == 0

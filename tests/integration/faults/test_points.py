@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from app.sandbox.client import LearnerClient, Transcript
-from tests.integration.faults.ledger import counted, dead, once, pending, query, recorded, seen
+from tests.integration.faults.ledger import counted, dead, once, pending, recorded, seen
 from tests.model_server import Fault, ModelServer
 from tests.proxy import Gate, Hold, Moment
 from tests.stage import Stage, said
@@ -126,7 +126,7 @@ class Scene:
             await self._all_sent()
 
     async def _all_sent(self) -> None:
-        while await asyncio.to_thread(query, self.stage.database_url, "SELECT 1 FROM outbox"):  # noqa: ASYNC110
+        while await asyncio.to_thread(self.stage.query, "SELECT 1 FROM outbox"):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
     def _acknowledgement(self) -> Hold:
@@ -176,7 +176,7 @@ def is_send(name: str, body: dict[str, Any]) -> bool:
 @asynccontextmanager
 async def scene(stage: Stage, mode: str = "polling", **variables: str) -> AsyncIterator[Scene]:
     """Open a scene whose process is running."""
-    query(stage.database_url, TRIGGERS)
+    stage.query(TRIGGERS)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -264,8 +264,8 @@ async def test_a_kill_while_a_wait_is_delivered(stage: Stage, point: Point) -> N
 
 
 def let_a_day_pass(stage: Stage) -> None:
-    query(stage.database_url, "UPDATE waiting_element SET due_at = now()")
-    query(stage.database_url, "NOTIFY flotilla_timer, 'bot'")
+    stage.query("UPDATE waiting_element SET due_at = now()")
+    stage.query("NOTIFY flotilla_timer, 'bot'")
 
 
 @pytest.mark.parametrize("point", [point for point in Point if point is not Point.BEFORE_ACKNOWLEDGEMENT])

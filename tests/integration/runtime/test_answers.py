@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import AsyncIterator
-from typing import Any
 
-import psycopg
 import pytest
 
 from app.sandbox.client import Transcript
@@ -32,12 +30,6 @@ def environment(model: ModelServer, *, is_streaming: bool) -> dict[str, str]:
     return {"DIALOG": json.dumps({"base_url": model.url, "model": "tiny", "stream": is_streaming, "retries": 0})}
 
 
-def query(stage: Stage, statement: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(stage.database_url) as connection:
-        cursor = connection.execute(statement)  # type: ignore[call-overload]
-        return cursor.fetchall() if cursor.description else []
-
-
 def texts(chat: Transcript) -> list[str]:
     return [message.text for message in chat.by_bot]
 
@@ -60,23 +52,23 @@ async def test_a_host_that_ends_in_mid_answer(
     await model.wait_for(1)
     if is_streaming:
         await learner.wait_for(said("I am very"))
-        await until(lambda: query(stage, "SELECT message_id IS NOT NULL FROM job") == [(True,)])
+        await until(lambda: stage.query("SELECT message_id IS NOT NULL FROM job") == [(True,)])
     process.send_signal(how)
     await process.communicate()
-    assert query(stage, "SELECT kind, attempts, message_id IS NOT NULL FROM job") == [("reply", 1, is_streaming)]
+    assert stage.query("SELECT kind, attempts, message_id IS NOT NULL FROM job") == [("reply", 1, is_streaming)]
     assert process.returncode == (0 if how is signal.SIGTERM else -signal.SIGKILL)
 
     await stage.spawn(**variables)
     chat = await learner.wait_for(said("Goodbye"))
     assert texts(chat) == ["Hello", "I am very glad to meet you, Anna.", "Goodbye"]
-    assert query(stage, "SELECT role, report FROM conversation ORDER BY conversation_id") == [
+    assert stage.query("SELECT role, report FROM conversation ORDER BY conversation_id") == [
         ("bot", "Hello"),
         ("user", "Anna"),
         ("bot", "I am very glad to meet you, Anna."),
         ("bot", "Goodbye"),
     ]
-    assert query(stage, "SELECT count(*) FROM job") == [(0,)]
-    assert query(stage, "SELECT replies FROM token_usage") == [(1,)]
+    assert stage.query("SELECT count(*) FROM job") == [(0,)]
+    assert stage.query("SELECT replies FROM token_usage") == [(1,)]
 
 
 async def test_the_learner_writes_on_while_the_host_is_down(stage: Stage, model: ModelServer) -> None:
@@ -94,7 +86,7 @@ async def test_the_learner_writes_on_while_the_host_is_down(stage: Stage, model:
     await learner.send("two")
     await stage.spawn(**variables)
     await learner.wait_for(said("You said: two"))
-    said_by_learner = query(stage, "SELECT report FROM conversation WHERE role = 'user' ORDER BY conversation_id")
+    said_by_learner = stage.query("SELECT report FROM conversation WHERE role = 'user' ORDER BY conversation_id")
     assert said_by_learner == [("one",), ("two",)]
 
 

@@ -63,12 +63,6 @@ async def meet(stage: Stage, chat_ids: Iterable[int]) -> None:
         connection.execute(KNOWN, (chats,))
 
 
-def execute(stage: Stage, statement: str) -> list[tuple[object, ...]]:
-    with psycopg.connect(stage.database_url, autocommit=True) as connection:
-        cursor = connection.execute(statement)  # type: ignore[call-overload]
-        return cursor.fetchall() if cursor.description else []
-
-
 async def announce(store: Store, chat_ids: Iterable[int] | None = None, **params: object) -> int:
     segment = Segment() if chat_ids is None else Segment(Kind.LISTED, chat_ids=tuple(chat_ids))
     return await store.broadcasts.create("bot", "test", segment, "sendMessage", {"text": NEWS, **params})
@@ -109,7 +103,7 @@ async def test_everybody_gets_it_once(stage: Stage, store: Store) -> None:
     assert now.is_served
     assert now.ended_at is not None
     assert await received(stage) == Counter(range(1, 31))
-    assert execute(stage, "SELECT * FROM outbox") == []
+    assert stage.query("SELECT * FROM outbox") == []
 
 
 async def test_it_waits_for_a_host_and_for_its_predecessor(stage: Stage, store: Store) -> None:
@@ -132,20 +126,20 @@ async def test_who_has_blocked_the_bot_or_is_unknown_to_telegram_is_counted(stag
     await meet(stage, range(1, 11))
     await stage.learner(learner_id=3).block()
     await stage.learner(learner_id=4).block()
-    execute(stage, "UPDATE chat SET is_blocked = true WHERE chat_id = 4")
+    stage.query("UPDATE chat SET is_blocked = true WHERE chat_id = 4")
     stage.start()
     now = await until_done(store, await announce(store, [*range(1, 11), 999]))
     assert outcome(now) == (0, 8, 2, 1)
     assert await received(stage) == Counter({1, 2, *range(5, 11)})
-    assert execute(stage, "SELECT chat_id FROM chat WHERE is_blocked ORDER BY 1") == [(3,), (4,)]
-    assert execute(stage, "SELECT chat_id, error FROM outbox") == [(999, "Bad Request: chat not found")]
+    assert stage.query("SELECT chat_id FROM chat WHERE is_blocked ORDER BY 1") == [(3,), (4,)]
+    assert stage.query("SELECT chat_id, error FROM outbox") == [(999, "Bad Request: chat not found")]
     assert await store.broadcasts.audience("bot", Segment()) == Audience(10, 2)
 
 
 async def test_it_is_paused_resumed_and_cancelled(stage: Stage, store: Store) -> None:
     stage.course(COURSE)
     await meet(stage, range(1, 41))
-    execute(stage, PAUSE_AT_20)
+    stage.query(PAUSE_AT_20)
     stage.start()
     number = await announce(store)
     now = await until_done(store, number, "paused")
@@ -155,7 +149,7 @@ async def test_it_is_paused_resumed_and_cancelled(stage: Stage, store: Store) ->
     await play(learner, said("bye"))  # the bot goes on, the broadcast does not
     (later,) = await store.broadcasts.progress(number)
     assert outcome(later) == outcome(now)
-    execute(stage, "DROP TRIGGER pause_at_20 ON broadcast_target")
+    stage.query("DROP TRIGGER pause_at_20 ON broadcast_target")
     assert await store.broadcasts.change(number, "running", ["paused"])
     assert outcome(await until_done(store, number)) == (0, 40, 0, 0)
     assert await received(stage) == Counter(range(1, 41))
@@ -232,7 +226,7 @@ async def test_answers_come_first(stage: Stage, store: Store) -> None:
     chats = range(1, 301)
     await meet(stage, chats)
     await stage.client.set_strict()
-    execute(stage, LOG_COMMITS)
+    stage.query(LOG_COMMITS)
     stage.start()
     learners = [stage.learner(learner_id=number) for number in (100, 1001, 1002, 1003)]
     number = await announce(store, chats)
@@ -247,7 +241,7 @@ async def test_answers_come_first(stage: Stage, store: Store) -> None:
     assert meanwhile.state == "running"
     assert outcome(await until_done(store, number)) == (0, 300, 0, 0)
 
-    committed = execute(stage, "SELECT chat_id, text, is_broadcast FROM committed ORDER BY position")
+    committed = stage.query("SELECT chat_id, text, is_broadcast FROM committed ORDER BY position")
     calls = await stage.client.calls(stage.bot().token, "sendMessage")
     sent = {(int(call["params"]["chat_id"]), call["params"]["text"]): place for place, call in enumerate(calls)}
     answers = [place for place, (_, _, is_broadcast) in enumerate(committed) if not is_broadcast]

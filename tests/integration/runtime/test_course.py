@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import psycopg
 
 from tests.stage import Stage, play, said
@@ -58,11 +56,6 @@ COURSE = """
 ANSWERS = {"oceans": "5"}
 
 
-def rows(database_url: str, statement: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(database_url) as connection:
-        return connection.execute(statement).fetchall()  # type: ignore[call-overload, no-any-return]
-
-
 async def test_a_learner_finishes_a_course(stage: Stage) -> None:
     stage.course(COURSE)
     stage.start()
@@ -88,11 +81,10 @@ async def test_a_learner_finishes_a_course(stage: Stage) -> None:
     ]
     assert not any(message.buttons for message in chat.by_bot)
     assert all(notice.text == "" for notice in chat.notices)
-    assert rows(
-        stage.database_url, "SELECT botname, chat_id, username, course_id, utm_source, utm_campaign, is_ended FROM run"
-    ) == [("bot", 7, "learner7", "default", "tg", "may", True)]
-    assert rows(
-        stage.database_url,
+    assert stage.query("SELECT botname, chat_id, username, course_id, utm_source, utm_campaign, is_ended FROM run") == [
+        ("bot", 7, "learner7", "default", "tg", "may", True)
+    ]
+    assert stage.query(
         "SELECT element_id, role, report, score, maxscore FROM conversation ORDER BY conversation_id",
     ) == [
         ("Intro_1", "bot", "*Welcome* aboard", None, None),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import psycopg
 import pytest
 
 from tests.stage import Stage, said
@@ -14,12 +13,6 @@ HELLO = """
     D: {type: message, text: fourth, button: On}
     E: {type: end, text: bye}
 """
-
-
-def execute(stage: Stage, statement: str) -> list[tuple[object, ...]]:
-    with psycopg.connect(stage.database_url, autocommit=True) as connection:
-        cursor = connection.execute(statement)  # type: ignore[call-overload]
-        return cursor.fetchall() if cursor.description else []
 
 
 async def texts(stage: Stage, bot: str = "bot", learner_id: int = 7) -> list[str]:
@@ -62,7 +55,7 @@ async def test_an_update_that_comes_twice_in_one_batch_counts_once(stage: Stage)
     await stage.client.wait_idle(stage.bot().token)
     assert await texts(stage) == ["first", "second"]
     answers = "SELECT element_id, report FROM conversation WHERE role = 'user'"
-    assert execute(stage, answers) == [("A", "hello")]
+    assert stage.query(answers) == [("A", "hello")]
 
 
 async def test_order_within_a_chat_is_kept_when_sends_fail(stage: Stage) -> None:
@@ -104,7 +97,7 @@ async def test_d10_a_refused_message_is_kept_and_its_buttons_come_with_an_apolog
     await learner.send("/start")
     await learner.wait_for(said("third"))
     assert (await texts(stage))[0].startswith("Sorry, a message could not be shown")
-    assert execute(stage, "SELECT params ->> 'text', error FROM outbox WHERE failed_at IS NOT NULL") == [
+    assert stage.query("SELECT params ->> 'text', error FROM outbox WHERE failed_at IS NOT NULL") == [
         ("first", "Bad Request: no way")
     ]
 
@@ -121,7 +114,10 @@ async def test_a_blocked_chat_is_marked_and_its_queue_dropped_until_the_learner_
     await learner.send("hello again")
     await learner.wait_for(said("buttons above"))
     assert await texts(stage) == ["Please press one of the buttons above, then we will go on."]
-    assert execute(stage, "SELECT chat_id, is_blocked FROM chat ORDER BY chat_id") == [(7, False), (8, False)]
+    assert stage.query("SELECT chat_id, is_blocked FROM chat ORDER BY chat_id") == [
+        (7, False),
+        (8, False),
+    ]
 
 
 async def test_what_was_committed_is_sent_by_the_next_start(stage: Stage) -> None:
@@ -149,21 +145,21 @@ async def test_a_stop_sends_what_is_committed(stage: Stage) -> None:
     await stage.client.wait_idle(stage.bot().token)
     await stage.stop(host)
     assert await texts(stage) == ["first", "second", "third"]
-    assert execute(stage, "SELECT count(*) FROM outbox") == [(0,)]
+    assert stage.query("SELECT count(*) FROM outbox") == [(0,)]
 
 
 async def test_a_poison_update_is_set_aside_and_the_others_go_on(stage: Stage) -> None:
     stage.course(HELLO)
     learner, other = stage.learner(), stage.learner(learner_id=8)
-    execute(stage, """INSERT INTO chat (botname, chat_id, state) VALUES ('bot', 7, '{"v": 99}')""")
+    stage.query("""INSERT INTO chat (botname, chat_id, state) VALUES ('bot', 7, '{"v": 99}')""")
     await learner.send("/start")
     await other.send("/start")
     stage.start()
     await other.wait_for(said("third"))
     await learner.wait_for(said("something went wrong"))
-    assert execute(stage, "SELECT chat_id, raw -> 'message' ->> 'text' FROM dead_update") == [(7, "/start")]
-    assert execute(stage, "SELECT state FROM chat WHERE chat_id = 7") == [({"v": 99},)]
-    [error] = execute(stage, "SELECT error FROM dead_update")
+    assert stage.query("SELECT chat_id, raw -> 'message' ->> 'text' FROM dead_update") == [(7, "/start")]
+    assert stage.query("SELECT state FROM chat WHERE chat_id = 7") == [({"v": 99},)]
+    [error] = stage.query("SELECT error FROM dead_update")
     assert "version 99 is not known" in str(error)
 
 
@@ -196,7 +192,7 @@ async def test_strange_updates_are_confirmed_and_do_no_harm(stage: Stage, update
     await learner.wait_for(said("third"))
     await stage.client.inject(stage.bot().token, update)
     await stage.client.wait_idle(stage.bot().token)
-    assert execute(stage, "SELECT count(*) FROM dead_update") == [(0,)]
+    assert stage.query("SELECT count(*) FROM dead_update") == [(0,)]
     chat = await learner.transcript()
     await learner.press(next(message for message in chat.by_bot if message.buttons))
     await learner.wait_for(said("fourth"))

@@ -8,7 +8,6 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-import psycopg
 import pytest
 from prometheus_client import REGISTRY
 
@@ -35,15 +34,9 @@ def bot(stage: Stage, model: ModelServer, *, language: str | None = "en", **dial
     return stage.bot(language=language, dialog=replace(settings, **dialog))
 
 
-def query(stage: Stage, statement: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(stage.database_url) as connection:
-        cursor = connection.execute(statement)  # type: ignore[call-overload]
-        return cursor.fetchall() if cursor.description else []
-
-
 def turns(stage: Stage) -> list[tuple[str, str]]:
     """Return what was said in the dialog, as it is recorded: role, what the model reads or wrote."""
-    rows = query(stage, "SELECT role, json FROM conversation WHERE element_id = 'Talk' ORDER BY conversation_id")
+    rows = stage.query("SELECT role, json FROM conversation WHERE element_id = 'Talk' ORDER BY conversation_id")
     contents = [(role, json.loads(text or "{}").get("content")) for role, text in rows]
     return [(role, content) for role, content in contents if content is not None]
 
@@ -84,8 +77,8 @@ async def test_a_conversation_to_its_stop_marker(stage: Stage, model: ModelServe
         ("assistant", "You said: Anna"),
         ("user", "bye now"),
     ]
-    assert query(stage, "SELECT count(*) FROM job") == [(0,)]
-    assert query(stage, "SELECT botname, chat_id, course_id, replies FROM token_usage") == [("bot", 7, "default", 2)]
+    assert stage.query("SELECT count(*) FROM job") == [(0,)]
+    assert stage.query("SELECT botname, chat_id, course_id, replies FROM token_usage") == [("bot", 7, "default", 2)]
 
 
 def counted(name: str, **labels: str) -> float:
@@ -350,7 +343,7 @@ async def test_starting_over_drops_the_answer_under_way(stage: Stage, model: Mod
     chat = await learner.wait_for(said("Hi Boris"))
     model.release()
     assert not any("reply" in text or "Anna" in text for text in texts(chat))
-    assert query(stage, "SELECT count(*) FROM job") == [(0,)]
+    assert stage.query("SELECT count(*) FROM job") == [(0,)]
 
 
 def limited(stage: Stage, **entry: Any) -> None:
@@ -360,7 +353,7 @@ def limited(stage: Stage, **entry: Any) -> None:
 async def test_d27_a_banned_learner_gets_the_ban_text(stage: Stage, model: ModelServer) -> None:
     stage.course(COURSE)
     limited(stage, ban_enabled=True, ban_text="You are *banned*")
-    query(stage, "INSERT INTO bannedparticipants (botname, chat_id, excluded) VALUES ('bot', 7, 0)")
+    stage.query("INSERT INTO bannedparticipants (botname, chat_id, excluded) VALUES ('bot', 7, 0)")
     stage.start(bot(stage, model))
     learner = await begin(stage)
     await learner.send("Anna")
@@ -378,7 +371,7 @@ async def test_d27_too_many_messages_ban_a_learner(stage: Stage, model: ModelSer
         await learner.wait_for(said(f"You said: {text}"))
     await learner.send("three")
     await learner.wait_for(said("You are banned"))
-    assert query(stage, "SELECT chat_id, ban_reason, excluded FROM bannedparticipants") == [
+    assert stage.query("SELECT chat_id, ban_reason, excluded FROM bannedparticipants") == [
         (7, "more than 2 messages in course 'default'", 0)
     ]
     assert len(model.asked) == 2
@@ -393,7 +386,7 @@ async def test_the_messages_of_a_day_are_limited(stage: Stage, model: ModelServe
     await learner.wait_for(said("You said: one"))
     await learner.send("two")
     await learner.wait_for(said("used up your messages"))
-    query(stage, "INSERT INTO bannedparticipants (botname, chat_id, excluded) VALUES ('bot', 7, 1)")
+    stage.query("INSERT INTO bannedparticipants (botname, chat_id, excluded) VALUES ('bot', 7, 1)")
     await learner.send("three")
     await learner.wait_for(said("You said: three"))
 
@@ -488,8 +481,7 @@ async def test_the_database_goes_away_while_the_model_works(stage: Stage, model:
     learner = await begin(stage)
     await learner.send("Anna")
     await model.wait_for(1)
-    query(
-        stage,
+    stage.query(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()",
     )

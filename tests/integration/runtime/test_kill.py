@@ -8,7 +8,6 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-import psycopg
 import pytest
 
 from app.sandbox.client import Transcript
@@ -59,12 +58,7 @@ def recorded(stage: Stage, learner_id: int) -> list[Row]:
         SELECT element_id, role, report, score, maxscore FROM conversation
         WHERE botname = 'bot' AND chat_id = %s ORDER BY conversation_id
     """
-    return statement(stage, text, learner_id)
-
-
-def statement(stage: Stage, text: str, *parameters: int) -> list[Row]:
-    with psycopg.connect(stage.database_url) as connection:
-        return connection.execute(text, parameters).fetchall()  # type: ignore[call-overload, no-any-return]
+    return stage.query(text, learner_id)
 
 
 async def killings(stage: Stage, progress: asyncio.Queue[None], order: random.Random) -> int:
@@ -117,5 +111,5 @@ async def test_twenty_kills_lose_nothing(stage: Stage) -> None:
         assert recorded(stage, learner_id) == expected_rows
     duplicates = sum(len(chat.by_bot) - len(expected_texts) for chat in chats)
     assert duplicates <= count
-    assert statement(stage, "SELECT count(*) FROM outbox") == [(0,)]
-    assert statement(stage, "SELECT count(*) FROM dead_update") == [(0,)]
+    assert stage.query("SELECT count(*) FROM outbox") == [(0,)]
+    assert stage.query("SELECT count(*) FROM dead_update") == [(0,)]

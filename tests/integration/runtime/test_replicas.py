@@ -21,7 +21,7 @@ from app.runtime.bot import State
 from app.runtime.host import Host
 from app.runtime.webhook import SECRET_HEADER
 from app.sandbox.client import Transcript
-from tests.integration.runtime.test_kill import recorded, resent, seen, statement
+from tests.integration.runtime.test_kill import recorded, resent, seen
 from tests.stage import Stage, outage, play, said, until
 
 SECRET = "s3cret"
@@ -143,7 +143,7 @@ async def states(*hosts: Host) -> None:
 
 def nothing_is_left(stage: Stage) -> None:
     for table in ("outbox", "dead_update", "job", "waiting_element WHERE is_waiting"):
-        assert statement(stage, f"SELECT count(*) FROM {table}") == [(0,)]
+        assert stage.query(f"SELECT count(*) FROM {table}") == [(0,)]
 
 
 @pytest.mark.timeout(400)
@@ -219,7 +219,7 @@ async def test_what_a_killed_replica_had_to_send_is_sent_by_another(stage: Stage
     await stage.client.add_fault("500", method="sendMessage", times=1000)
     learner = stage.learner()
     await learner.send("/start")
-    await until(lambda: statement(stage, "SELECT count(*) FROM outbox") == [(1,)])
+    await until(lambda: stage.query("SELECT count(*) FROM outbox") == [(1,)])
     host = replica(stage, balancer)
     await until(lambda: [bot.state for bot in host.bots] == [State.STANDBY])
     first.kill()
@@ -336,7 +336,7 @@ async def test_a_standby_goes_on_when_the_first_is_cut_off(stage: Stage) -> None
         await learner.press(chat.by_bot[-1])
         chat = await play(learner, said("Goodbye"), ANSWERS, patience=60, knows_repeats=True)
         first.kill()
-    assert statement(stage, "SELECT count(*) FROM run") == [(1,)]
+    assert stage.query("SELECT count(*) FROM run") == [(1,)]
     assert [row[0] for row in recorded(stage, 7) if row[1] == "user"] == ["Ready", "Quiz", "Typed", "Multi"]
 
 
@@ -393,7 +393,7 @@ async def test_a_thousand_bots_in_one_process(stage: Stage) -> None:
     host = stage.start(*[stage.bot(name) for name in names])
     await until(lambda: len(host.bots) == 1000 and all(bot.state is State.POLLING for bot in host.bots), 200)
     connections = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    assert statement(stage, connections) <= [(5,)]
+    assert stage.query(connections) <= [(5,)]
 
     async def learn(name: str) -> list[str]:
         learner = stage.learner(name)

@@ -6,8 +6,6 @@ from datetime import UTC, datetime
 from textwrap import dedent
 from typing import Any
 
-import psycopg
-
 from app.course.course import Courses, Entry
 from app.course.loader import load_course
 from app.engine.event import ButtonPressed, Learner, StartRequested
@@ -28,15 +26,9 @@ COURSE = """
 DAY = COURSE % "1d"
 
 
-def query(stage: Stage, statement: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(stage.database_url) as connection:
-        cursor = connection.execute(statement)  # type: ignore[call-overload]
-        return cursor.fetchall() if cursor.description else []
-
-
 def pass_a_day(stage: Stage) -> None:
     """Move the clock: what is due tomorrow is due now."""
-    query(stage, "UPDATE waiting_element SET due_at = due_at - interval '24 hours'")
+    stage.query("UPDATE waiting_element SET due_at = due_at - interval '24 hours'")
 
 
 async def until_night(stage: Stage, learner_id: int = 7) -> None:
@@ -67,7 +59,7 @@ async def test_a_delay_of_a_second(stage: Stage) -> None:
         "Good morning",
         "Goodbye",
     ]
-    assert query(stage, "SELECT element_id, role, report FROM conversation ORDER BY conversation_id") == [
+    assert stage.query("SELECT element_id, role, report FROM conversation ORDER BY conversation_id") == [
         ("Begin", "bot", "Ready?"),
         ("Begin", "user", "Go"),
         ("Night", "bot", "Good night"),
@@ -84,7 +76,7 @@ async def test_a_delay_of_a_day(stage: Stage) -> None:
     pass_a_day(stage)
     chat = await stage.learner().wait_for(said("Good morning"))
     assert times_seen(chat, "Good morning") == 1
-    assert query(stage, "SELECT element_id, course_id, is_waiting FROM waiting_element") == [
+    assert stage.query("SELECT element_id, course_id, is_waiting FROM waiting_element") == [
         ("Morning", "default", False)
     ]
 
@@ -115,7 +107,7 @@ async def test_d38_two_hosts_deliver_once(stage: Stage) -> None:
         await learner.wait_for(said("Good morning"))
         await learner.send("Morning")
         assert times_seen(await learner.wait_for(said("Goodbye")), "Good morning") == 1
-    assert query(stage, "SELECT count(*) FROM conversation WHERE element_id = 'Morning' AND role = 'bot'") == [(20,)]
+    assert stage.query("SELECT count(*) FROM conversation WHERE element_id = 'Morning' AND role = 'bot'") == [(20,)]
 
 
 async def test_d38_a_host_that_is_killed_delivers_no_timer_twice(stage: Stage) -> None:
@@ -133,7 +125,7 @@ async def test_d38_a_host_that_is_killed_delivers_no_timer_twice(stage: Stage) -
         await learner.wait_for(said("Good morning"))
         await learner.send("Morning")
         await learner.wait_for(said("Goodbye"))
-    assert query(stage, "SELECT count(*) FROM conversation WHERE element_id = 'Morning' AND role = 'bot'") == [(20,)]
+    assert stage.query("SELECT count(*) FROM conversation WHERE element_id = 'Morning' AND role = 'bot'") == [(20,)]
 
 
 async def test_d8_starting_over_cancels_the_timer(stage: Stage) -> None:
@@ -145,7 +137,7 @@ async def test_d8_starting_over_cancels_the_timer(stage: Stage) -> None:
     chat = await learner.wait_for(said("already begun"))
     await learner.press(chat.by_bot[-1], 1)
     await learner.wait_for(said("Ready?"))
-    assert query(stage, "SELECT is_waiting FROM waiting_element") == [(False,)]
+    assert stage.query("SELECT is_waiting FROM waiting_element") == [(False,)]
 
 
 async def test_d8_a_timer_that_is_cancelled_in_the_turn_that_starts_it(store: Store) -> None:
@@ -168,16 +160,16 @@ async def test_d3_a_timer_of_an_ended_run_reopens_it(stage: Stage) -> None:
     host = stage.start()
     await until_night(stage)
     await stage.stop(host)
-    query(stage, "UPDATE chat SET state = jsonb_set(state, '{runs,default,ended}', 'true')")
-    query(stage, "UPDATE run SET is_ended = true")
+    stage.query("UPDATE chat SET state = jsonb_set(state, '{runs,default,ended}', 'true')")
+    stage.query("UPDATE run SET is_ended = true")
     pass_a_day(stage)
     stage.start()
     learner = stage.learner()
     await learner.wait_for(said("Good morning"))
-    assert query(stage, "SELECT is_ended FROM run") == [(False,)]
+    assert stage.query("SELECT is_ended FROM run") == [(False,)]
     await learner.send("Morning")
     await learner.wait_for(said("Goodbye"))
-    assert query(stage, "SELECT is_ended FROM run") == [(True,)]
+    assert stage.query("SELECT is_ended FROM run") == [(True,)]
 
 
 async def test_d36_a_choice_that_waits(stage: Stage) -> None:
@@ -209,7 +201,7 @@ async def test_d37_a_learner_without_a_username_goes_on(stage: Stage) -> None:
     await learner.send("/start")
     await learner.press(await learner.wait_message())
     await learner.wait_for(said("Good morning"))
-    assert query(stage, "SELECT DISTINCT username FROM conversation") == [("--empty--",)]
+    assert stage.query("SELECT DISTINCT username FROM conversation") == [("--empty--",)]
 
 
 async def test_d38_a_timer_that_fails_does_not_hold_up_the_others(stage: Stage) -> None:
@@ -218,11 +210,11 @@ async def test_d38_a_timer_that_fails_does_not_hold_up_the_others(stage: Stage) 
     await until_night(stage, 20)
     await until_night(stage, 21)
     await stage.stop(host)
-    query(stage, "UPDATE chat SET state = '{\"v\": 99}' WHERE chat_id = 20")
+    stage.query("UPDATE chat SET state = '{\"v\": 99}' WHERE chat_id = 20")
     pass_a_day(stage)
     stage.start()
     await stage.learner(learner_id=21).wait_for(said("Good morning"))
-    assert query(stage, "SELECT chat_id, is_waiting, due_at > now() FROM waiting_element ORDER BY chat_id") == [
+    assert stage.query("SELECT chat_id, is_waiting, due_at > now() FROM waiting_element ORDER BY chat_id") == [
         (20, True, True),
         (21, False, False),
     ]
@@ -232,8 +224,7 @@ async def test_the_database_goes_away_while_a_timer_waits(stage: Stage) -> None:
     stage.course(COURSE % "2s")
     stage.start()
     await until_night(stage)
-    query(
-        stage,
+    stage.query(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()",
     )
@@ -259,8 +250,7 @@ async def test_a_revision_and_a_test_in_telegram(stage: Stage) -> None:
     chat = await learner.wait_for(said("1 of 1\ngood"))
     await learner.press(chat.by_bot[-1])
     await learner.wait_for(said("Goodbye"))
-    assert query(
-        stage,
+    assert stage.query(
         "SELECT element_id, score, maxscore, json::json->'attempt' FROM conversation WHERE score IS NOT NULL "
         "ORDER BY conversation_id",
     ) == [("Q_1", 0, 1, None), ("Q_1", 1, 1, 2), ("Result", 1, 1, None)]

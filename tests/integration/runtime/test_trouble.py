@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 import psycopg
 import pytest
@@ -42,12 +41,6 @@ LOCK_HOLDER = """
 """
 
 
-def execute(stage: Stage, statement: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(stage.database_url, autocommit=True) as connection:
-        cursor = connection.execute(statement)  # type: ignore[call-overload]
-        return cursor.fetchall() if cursor.description else []
-
-
 async def texts(stage: Stage, learner_id: int = 7) -> list[str]:
     chat = await stage.learner(learner_id=learner_id).transcript()
     return [message.poll.question if message.poll else message.text for message in chat.by_bot]
@@ -67,19 +60,19 @@ async def test_a_takeover_in_mid_turn_loses_and_reorders_nothing(stage: Stage) -
     await has_state(first, State.POLLING)
     second = stage.start()
     await has_state(second, State.STANDBY)
-    execute(stage, "INSERT INTO chat (botname, chat_id) VALUES ('bot', 7)")
+    stage.query("INSERT INTO chat (botname, chat_id) VALUES ('bot', 7)")
     learner = stage.learner()
     with psycopg.connect(stage.database_url) as holder:
         holder.execute("SELECT FROM chat WHERE chat_id = 7 FOR UPDATE")  # the turn of /start waits for this
         await learner.send("/start")
-        await until(lambda: execute(stage, BLOCKED) == [(1,)])
-        execute(stage, LOCK_HOLDER)
+        await until(lambda: stage.query(BLOCKED) == [(1,)])
+        stage.query(LOCK_HOLDER)
         await has_state(second, State.POLLING)
     await learner.wait_for(said("third"))
     await learner.send("hm?")
     await learner.wait_for(said("buttons above"))
     assert list(dict.fromkeys(await texts(stage)))[:3] == ["first", "second", "third"]
-    await until(lambda: execute(stage, "SELECT count(*) FROM outbox") == [(0,)])
+    await until(lambda: stage.query("SELECT count(*) FROM outbox") == [(0,)])
 
 
 async def test_a_database_that_is_away_for_seconds_doubles_nothing(stage: Stage) -> None:
@@ -104,7 +97,7 @@ async def test_a_database_that_is_away_for_seconds_doubles_nothing(stage: Stage)
     for learner in learners:
         await learner.wait_for(said("q"), patience=60)
     await stage.client.wait_idle(stage.bot().token)
-    await until(lambda: execute(stage, "SELECT count(*) FROM outbox") == [(0,)])
+    await until(lambda: stage.query("SELECT count(*) FROM outbox") == [(0,)])
     for learner in learners:
         assert (await texts(stage, learner.id)) == expected
 
@@ -124,7 +117,7 @@ async def test_a_vote_in_either_copy_of_a_doubled_poll_counts_once(stage: Stage)
     await stage.client.wait_idle(stage.bot().token)
     await learner.wait_for(polls_shown(3))
     recorded = "SELECT element_id, report FROM conversation WHERE role = 'user' ORDER BY conversation_id"
-    assert execute(stage, recorded) == [("Q1", "a")]
+    assert stage.query(recorded) == [("Q1", "a")]
 
 
 async def test_a_chat_that_blocks_after_a_refusal_is_marked_and_goes_on_later(stage: Stage) -> None:
@@ -134,11 +127,11 @@ async def test_a_chat_that_blocks_after_a_refusal_is_marked_and_goes_on_later(st
     await stage.client.add_fault("400", method="sendMessage", times=1, description="no way")
     await stage.client.add_fault("403", method="sendMessage", times=1)
     await learner.send("/start")
-    await until(lambda: execute(stage, "SELECT is_blocked FROM chat") == [(True,)])
+    await until(lambda: stage.query("SELECT is_blocked FROM chat") == [(True,)])
     await learner.send("hello?")
     await learner.wait_for(said("buttons above"))
     assert await texts(stage) == ["Please press one of the buttons above, then we will go on."]
-    assert execute(stage, "SELECT count(*) FROM outbox WHERE failed_at IS NULL") == [(0,)]
+    assert stage.query("SELECT count(*) FROM outbox WHERE failed_at IS NULL") == [(0,)]
 
 
 async def test_a_flood_of_the_whole_bot_stops_waiting_calls_too(stage: Stage) -> None:

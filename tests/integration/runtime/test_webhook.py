@@ -10,7 +10,6 @@ import socket
 from typing import Any
 
 import aiohttp
-import psycopg
 import pytest
 
 from app.config.settings import BotSettings, Mode, WebhookSettings
@@ -81,14 +80,8 @@ def update(update_id: int, text: str, learner_id: int = 7) -> bytes:
     return json.dumps({"update_id": update_id, "message": message}).encode()
 
 
-def rows(stage: Stage, statement: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(stage.database_url) as connection:
-        return connection.execute(statement).fetchall()  # type: ignore[call-overload, no-any-return]
-
-
 def answers(stage: Stage, learner_id: int = 7) -> list[tuple[Any, ...]]:
-    return rows(
-        stage,
+    return stage.query(
         "SELECT element_id, report FROM conversation WHERE role = 'user' "
         f"AND chat_id = {learner_id} ORDER BY conversation_id",
     )
@@ -154,12 +147,12 @@ async def test_what_is_answered_to_whom(stage: Stage, capsys: pytest.CaptureFixt
     assert await post(stage, largest + b" ") == (413, {"ok": False, "error": "more than 1048576 bytes"}, None)
     for body in (b"", b"{", b"\xff", b"[" * 100_000):
         assert await post(stage, body) == (400, {"ok": False, "error": "not json"}, None)
-    assert rows(stage, "SELECT * FROM run") == []
+    assert stage.query("SELECT * FROM run") == []
     for body in (b"null", b"[]", b"{}", b'{"update_id": "1"}', b'{"update_id": 2}', b'{"update_id": 3, "message": []}'):
         assert await post(stage, body) == (200, None, None)
-    assert rows(stage, "SELECT * FROM run") == []
+    assert stage.query("SELECT * FROM run") == []
     assert await post(stage, largest) == (200, None, None)
-    assert len(rows(stage, "SELECT * FROM run")) == 1
+    assert len(stage.query("SELECT * FROM run")) == 1
     log = capsys.readouterr().out
     assert "what telegram sent is no update, dropped" in log
     assert SECRET not in log
@@ -186,7 +179,7 @@ async def test_requests_that_come_together_share_a_transaction(stage: Stage) -> 
     await reached(host)
     many = [post(stage, update(number, "/start", number)) for number in range(1, 41)]
     assert await asyncio.gather(*many) == [(200, None, None)] * 40
-    transactions = rows(stage, "SELECT count(DISTINCT xmin::text), count(*) FROM run")
+    transactions = stage.query("SELECT count(DISTINCT xmin::text), count(*) FROM run")
     assert transactions[0][1] == 40
     assert transactions[0][0] <= 20
 

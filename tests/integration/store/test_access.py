@@ -7,11 +7,7 @@ import pytest
 
 from app.store.rows import Ban, ConversationRow, NewRun, Participant, RunOwner, Said, Standing, Usage
 from app.store.store import Store
-
-
-def write(database_url: str, query: str) -> None:
-    with psycopg.connect(database_url) as connection:
-        connection.execute(query)  # type: ignore[arg-type]
+from tests.database import query
 
 
 def said(run_id: int, chat_id: int = 7, course_id: str = "spring", **changed: str | None) -> ConversationRow:
@@ -44,7 +40,7 @@ BANS = [
 async def test_d27_a_ban_without_a_value_bans(
     store: Store, database_url: str, excluded: str, expected: tuple[bool, bool]
 ) -> None:
-    write(database_url, f"INSERT INTO bannedparticipants (botname, chat_id, excluded) VALUES ('bot', 7, {excluded})")
+    query(database_url, f"INSERT INTO bannedparticipants (botname, chat_id, excluded) VALUES ('bot', 7, {excluded})")
 
     assert await store.standing("bot", 7, "spring") == Standing(*expected)
     assert await store.standing("bot", 8, "spring") == Standing()
@@ -72,10 +68,10 @@ async def test_d27_messages_are_counted_by_type_in_the_course(store: Store) -> N
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/Los_Angeles"])
 async def test_d27_a_day_is_one_of_utc_wherever_the_server_is(database_url: str, zone: str) -> None:
     name = psycopg.conninfo.conninfo_to_dict(database_url)["dbname"]
-    write(database_url, f"ALTER DATABASE {name} SET timezone = '{zone}'")
+    query(database_url, f"ALTER DATABASE {name} SET timezone = '{zone}'")
     async with await Store.open(database_url) as store:
         await save(store, "bot", NewRun(1, 7, "ann", "spring"), said(1), said(1), said(1))
-        write(
+        query(
             database_url,
             "UPDATE conversation SET date_inserted = date_trunc('day', now(), 'UTC') + "
             "(ARRAY[interval '-1 s', interval '1 s', now() - date_trunc('day', now(), 'UTC')])[conversation_id]",
@@ -87,7 +83,7 @@ async def test_tokens_are_the_bot_s_of_today(store: Store, database_url: str) ->
     usage = (Usage(7, "spring", 1, 100, 20), Usage(8, "summer", 2, 5, 1), Usage(9, "summer", 3, 70, 7))
     await save(store, "bot", NewRun(1, 7, "ann", "spring"), usage=usage)
     await save(store, "other", NewRun(2, 7, "ann", "spring"), usage=(Usage(7, "spring", 2, 1000, 1000),))
-    write(database_url, "UPDATE token_usage SET day = day - 1 WHERE run_id = 3")
+    query(database_url, "UPDATE token_usage SET day = day - 1 WHERE run_id = 3")
 
     assert await store.standing("bot", 8, "autumn") == Standing(tokens_today=126)
 
@@ -118,7 +114,7 @@ async def test_d27_ban_and_unban(store: Store) -> None:
 
 
 async def test_who_is_banned_is_not_exempt_any_more(store: Store, database_url: str) -> None:
-    write(
+    query(
         database_url,
         "INSERT INTO bannedparticipants (botname, chat_id, excluded, banned_at) "
         "VALUES ('bot', 7, 1, '2020-01-01'), ('bot', 7, NULL, '2020-02-02'); "
@@ -133,7 +129,7 @@ async def test_who_is_banned_is_not_exempt_any_more(store: Store, database_url: 
 
 
 async def test_participants_are_added_once(store: Store, database_url: str) -> None:
-    write(database_url, "INSERT INTO courseparticipants (course_id, username) VALUES ('spring', 'old')")
+    query(database_url, "INSERT INTO courseparticipants (course_id, username) VALUES ('spring', 'old')")
     names = ["@ann", "12345", " ann ", "bob", "old"]
 
     assert await store.add_participants("bot", "spring", names) == 3
@@ -175,7 +171,7 @@ async def test_d28_capitals_of_a_username_do_not_matter(store: Store) -> None:
 
 
 async def test_d28_a_participant_is_removed_by_either_name(store: Store, database_url: str) -> None:
-    write(database_url, "INSERT INTO courseparticipants (course_id, username) VALUES ('spring', 'old')")
+    query(database_url, "INSERT INTO courseparticipants (course_id, username) VALUES ('spring', 'old')")
     await store.add_participants("bot", "spring", ["ann", "bob", "eve"])
     await store.add_participants("bot", "summer", ["ann"])
     assert await may_take(store, "spring", "ann", 7)
@@ -187,7 +183,7 @@ async def test_d28_a_participant_is_removed_by_either_name(store: Store, databas
 
 async def test_whose_run_it_is(store: Store, database_url: str) -> None:
     await save(store, "bot", NewRun(1, 7, "ann", "spring"))
-    write(database_url, "INSERT INTO run (run_id, botname) VALUES (2, 'bot')")
+    query(database_url, "INSERT INTO run (run_id, botname) VALUES (2, 'bot')")
 
     assert await store.owner_of_run(1) == RunOwner("bot", 7, "spring")
     assert await store.owner_of_run(2) is None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import psycopg
 import pytest
 
 from app.store.broadcast import Audience, Kind, Progress, Segment, Target
 from app.store.rows import NewMessage
 from app.store.store import Store
+from tests.database import query
 
 LEARNERS = """
     INSERT INTO chat (botname, chat_id, is_blocked, state) VALUES
@@ -23,12 +23,6 @@ LEARNERS = """
     INSERT INTO conversation (run_id, botname, chat_id, role, date_inserted) VALUES
         (3, 'bot', 2, 'user', now() - interval '3 days'), (2, 'bot', 1, 'bot', now());
 """
-
-
-def execute(database_url: str, statement: str) -> list[tuple[object, ...]]:
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        cursor = connection.execute(statement)  # type: ignore[call-overload]
-        return cursor.fetchall() if cursor.description else []
 
 
 async def targets(store: Store, limit: int = 100) -> list[int]:
@@ -70,7 +64,7 @@ async def counts(store: Store, broadcast_id: int) -> tuple[str, int, int, int, i
 async def test_who_belongs_to_a_segment(
     store: Store, database_url: str, segment: Segment, expected: list[int], blocked: int
 ) -> None:
-    execute(database_url, LEARNERS)
+    query(database_url, LEARNERS)
     assert await store.broadcasts.audience("bot", segment) == Audience(len(expected) + blocked, blocked)
     number = await store.broadcasts.create("bot", "words", segment, "sendMessage", {"text": "a"})
     assert await targets(store) == expected

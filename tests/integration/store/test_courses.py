@@ -10,6 +10,7 @@ import pytest
 from app.store.errors import DataRefused
 from app.store.rows import StoredCourse
 from app.store.store import Store
+from tests.database import query
 
 
 def elements_of(*ids: str) -> list[tuple[str, str, str]]:
@@ -20,18 +21,13 @@ def stored(course_id: str, *ids: str, yaml: str | None = None) -> StoredCourse:
     return StoredCourse(course_id, tuple((id_, json) for id_, _, json in elements_of(*ids)), yaml)
 
 
-def rows_of(database_url: str, query: str) -> list[tuple[object, ...]]:
-    with psycopg.connect(database_url) as connection:
-        return connection.execute(query).fetchall()  # type: ignore[arg-type]
-
-
 async def test_elements_keep_their_order(store: Store, database_url: str) -> None:
     await store.replace_course("bot", "spring", elements_of("Z", "A", "M"), "Z: {}", 5)
     await store.replace_course("bot", "empty", [])
     await store.replace_course("other", "spring", elements_of("Q"))
 
     assert await store.courses("bot") == [stored("empty"), stored("spring", "Z", "A", "M", yaml="Z: {}")]
-    assert rows_of(database_url, "SELECT DISTINCT element_type, bot_name FROM course_element ORDER BY 2") == [
+    assert query(database_url, "SELECT DISTINCT element_type, bot_name FROM course_element ORDER BY 2") == [
         ("message", "bot"),
         ("message", "other"),
     ]
@@ -42,7 +38,7 @@ async def test_d45_a_course_is_replaced_as_a_whole(store: Store, database_url: s
     await store.replace_course("bot", "spring", elements_of("C"), "new")
 
     assert await store.courses("bot") == [stored("spring", "C", yaml="new")]
-    assert rows_of(database_url, "SELECT creator_id FROM course") == [(5,)]
+    assert query(database_url, "SELECT creator_id FROM course") == [(5,)]
 
 
 async def test_d45_a_replacement_that_fails_changes_nothing(store: Store) -> None:
@@ -87,7 +83,7 @@ async def test_a_course_is_deleted_with_its_elements(store: Store, database_url:
     assert await store.delete_course("bot", "spring")
     assert not await store.delete_course("bot", "spring")
     assert await store.courses("bot") == []
-    assert rows_of(database_url, "SELECT bot_name FROM course_element") == [("other",)]
+    assert query(database_url, "SELECT bot_name FROM course_element") == [("other",)]
 
 
 async def test_rows_of_the_old_program_that_lack_something(store: Store, database_url: str) -> None:

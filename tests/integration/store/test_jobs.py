@@ -12,15 +12,11 @@ import pytest
 from app.store.errors import DataRefused
 from app.store.rows import ChatState, Job, NewJob, NewTimer, Usage
 from app.store.store import Store
+from tests.database import query
 
 REPLY = NewJob(7, 1, 3, "reply", {})
 OTHER = NewJob(8, 2, 5, "hear", {"file_id": "F1"})
 FIRST, SECOND = Job(1, 7, 1, 3, "reply", {}, 1), Job(2, 8, 2, 5, "hear", {"file_id": "F1"}, 1)
-
-
-def rows_of(database_url: str, query: str) -> list[tuple[object, ...]]:
-    with psycopg.connect(database_url) as connection:
-        return connection.execute(query).fetchall()  # type: ignore[arg-type]
 
 
 def end_leases(database_url: str) -> None:
@@ -127,7 +123,7 @@ async def test_a_job_is_started_with_its_turn_or_not_at_all(store: Store, databa
     with pytest.raises(DataRefused):
         await start(store, REPLY, replace(OTHER, params={"text": "\0"}))
 
-    assert rows_of(database_url, "SELECT count(*) FROM job") == [(0,)]
+    assert query(database_url, "SELECT count(*) FROM job") == [(0,)]
 
 
 async def test_the_jobs_of_a_run_are_cancelled_and_their_results_dropped(store: Store) -> None:
@@ -165,7 +161,7 @@ async def test_usage_adds_up_per_run_and_day(store: Store, database_url: str) ->
 
     columns = "botname, run_id, chat_id, course_id, replies, input_tokens, output_tokens"
     today = "abs(extract(epoch FROM now() - day::timestamp AT TIME ZONE 'UTC')) < 2 * 86400"
-    assert rows_of(database_url, f"SELECT {columns}, {today} FROM token_usage ORDER BY run_id") == [
+    assert query(database_url, f"SELECT {columns}, {today} FROM token_usage ORDER BY run_id") == [
         ("bot", 1, 7, "spring", 4, 600, 100, True),
         ("bot", 2, 8, "summer", 2, 14, 2, True),
     ]

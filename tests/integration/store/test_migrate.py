@@ -6,7 +6,6 @@ import asyncio
 import subprocess
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from app.store.embedded import program_folder
@@ -15,6 +14,7 @@ from app.store.migrate import migrate
 from app.store.rows import ChatState, NewRun
 from app.store.schema import SchemaMismatch, known_migrations
 from app.store.store import Store
+from tests.database import query
 from tests.integration.store.old_tables import OLD_TABLES
 
 ROOT = Path(__file__).parents[3]
@@ -33,16 +33,6 @@ OLD_ROWS = """
 """
 
 
-def rows_of(database_url: str, query: str) -> list[tuple[object, ...]]:
-    with psycopg.connect(database_url) as connection:
-        return connection.execute(query).fetchall()  # type: ignore[arg-type]
-
-
-def write(database_url: str, query: str) -> None:
-    with psycopg.connect(database_url) as connection:
-        connection.execute(query)  # type: ignore[arg-type]
-
-
 def dump(database_url: str) -> str:
     """The schema as pg_dump writes it, without the tables of yoyo and the key that pg_dump makes up every time."""
     program = program_folder(Path()) / "pg_dump"
@@ -52,7 +42,7 @@ def dump(database_url: str) -> str:
 
 
 def test_schema_sql_is_what_the_migrations_add_up_to(database_url: str, empty_database_url: str) -> None:
-    write(empty_database_url, (ROOT / "db/schema.sql").read_text())
+    query(empty_database_url, (ROOT / "db/schema.sql").read_text())
 
     assert dump(empty_database_url) == dump(database_url)
 
@@ -63,12 +53,12 @@ def test_migrating_again_does_nothing(empty_database_url: str) -> None:
 
 
 def test_every_migration_says_which_program_still_works(database_url: str) -> None:
-    rows = rows_of(database_url, "SELECT migration_id FROM schema_version ORDER BY 1")
+    rows = query(database_url, "SELECT migration_id FROM schema_version ORDER BY 1")
     assert [migration_id for (migration_id,) in rows] == known_migrations()
 
 
 def test_a_migration_whose_record_was_lost_in_a_crash_can_be_repeated(database_url: str) -> None:
-    write(database_url, "DELETE FROM _yoyo_migration")
+    query(database_url, "DELETE FROM _yoyo_migration")
     before = dump(database_url)
 
     assert migrate(database_url) == known_migrations()
@@ -83,20 +73,20 @@ async def test_programs_that_migrate_at_once_wait_for_each_other(empty_database_
 
 def test_a_lock_of_yoyo_that_a_crash_left_does_no_harm(empty_database_url: str) -> None:
     migrate(empty_database_url)
-    write(empty_database_url, "INSERT INTO yoyo_lock (locked, ctime, pid) VALUES (1, now(), 1)")
-    write(empty_database_url, "DELETE FROM _yoyo_migration")
+    query(empty_database_url, "INSERT INTO yoyo_lock (locked, ctime, pid) VALUES (1, now(), 1)")
+    query(empty_database_url, "DELETE FROM _yoyo_migration")
 
     assert migrate(empty_database_url) == known_migrations()
 
 
 async def test_a_database_of_the_old_program_is_adopted_in_place(empty_database_url: str) -> None:
-    write(empty_database_url, OLD_TABLES + OLD_ROWS)
+    query(empty_database_url, OLD_TABLES + OLD_ROWS)
     assert migrate(empty_database_url) == known_migrations()
 
-    query = "SELECT conversation_id, run_id, element_id, botname FROM conversation ORDER BY 1"
-    assert rows_of(empty_database_url, query) == [(1, 1, "E1", "one"), (2, 2, "E1", "two"), (3, None, "E2", None)]
+    kept = "SELECT conversation_id, run_id, element_id, botname FROM conversation ORDER BY 1"
+    assert query(empty_database_url, kept) == [(1, 1, "E1", "one"), (2, 2, "E1", "two"), (3, None, "E2", None)]
     for table in ("waiting_element", "course", "course_element", "courseparticipants", "bannedparticipants", "cache"):
-        assert rows_of(empty_database_url, f"SELECT count(*) FROM {table}") == [(1,)]
+        assert query(empty_database_url, f"SELECT count(*) FROM {table}") == [(1,)]
 
     async with await Store.open(empty_database_url) as store:
         await store.check_schema()
@@ -104,7 +94,7 @@ async def test_a_database_of_the_old_program_is_adopted_in_place(empty_database_
             (run_id,) = (await turn.load([1], [7], run_ids=1)).run_ids
             assert await turn.is_participant("c", "ann", 7)
             await turn.save(chats=[ChatState(7, "ann", {})], runs_started=[NewRun(run_id, 7, "ann", "c")])
-    assert rows_of(empty_database_url, "SELECT run_id, botname FROM run ORDER BY 1") == [
+    assert query(empty_database_url, "SELECT run_id, botname FROM run ORDER BY 1") == [
         (1, "one"),
         (2, "two"),
         (3, "one"),
@@ -128,13 +118,13 @@ async def test_the_program_refuses_a_database_without_tables(empty_database_url:
 
 
 async def test_the_program_refuses_a_schema_that_is_too_new(database_url: str) -> None:
-    write(database_url, "INSERT INTO schema_version VALUES ('9999_future', '99.0')")
+    query(database_url, "INSERT INTO schema_version VALUES ('9999_future', '99.0')")
     with pytest.raises(SchemaMismatch, match=r"needs Flotilla 99\.0 or newer, and this is .*; use a newer version"):
         await check_schema(database_url)
 
 
 async def test_the_program_accepts_a_newer_schema_that_accepts_it(database_url: str) -> None:
-    write(database_url, "INSERT INTO schema_version VALUES ('9999_future', '0.1.0')")
+    query(database_url, "INSERT INTO schema_version VALUES ('9999_future', '0.1.0')")
     await check_schema(database_url)
 
 

@@ -11,11 +11,7 @@ import pytest
 from app.engine.event import PollRef
 from app.store.rows import NO_BACKLOG, DeadUpdate, MediaFile, NewMessage, OutboxMessage, SentPoll
 from app.store.store import Store
-
-
-def rows_of(database_url: str, query: str) -> list[tuple[object, ...]]:
-    with psycopg.connect(database_url) as connection:
-        return connection.execute(query).fetchall()  # type: ignore[arg-type]
+from tests.database import query
 
 
 @pytest.fixture
@@ -46,7 +42,7 @@ async def test_a_failed_message_is_kept_but_not_sent_again(
     await store.mark_failed("bot", outbox[0].outbox_id, "Bad Request: \0 \ud800")
 
     assert await store.pending("bot") == outbox[1:]
-    assert rows_of(database_url, "SELECT error FROM outbox WHERE failed_at IS NOT NULL") == [("Bad Request: \ufffd ?",)]
+    assert query(database_url, "SELECT error FROM outbox WHERE failed_at IS NOT NULL") == [("Bad Request: \ufffd ?",)]
 
 
 async def test_a_message_in_parts_shrinks_and_keeps_its_place(store: Store, outbox: list[OutboxMessage]) -> None:
@@ -90,8 +86,8 @@ async def test_a_dead_update_is_buried_with_an_apology(store: Store, database_ur
     assert messages == [OutboxMessage(1, 7, "sendMessage", {"text": "sorry"})]
     assert backlog == NO_BACKLOG
     assert await store.pending("bot") == messages
-    query = "SELECT botname, update_id, chat_id, raw, error FROM dead_update"
-    assert rows_of(database_url, query) == [("bot", 11, 7, dead.raw, dead.error)]
+    statement = "SELECT botname, update_id, chat_id, raw, error FROM dead_update"
+    assert query(database_url, statement) == [("bot", 11, 7, dead.raw, dead.error)]
     async with store.turn("bot") as turn:
         assert (await turn.load([11], [7])).fresh == frozenset()
 
@@ -101,7 +97,7 @@ async def test_what_an_update_died_of_does_not_kill_its_burial(store: Store, dat
     assert await store.bury("bot", DeadUpdate(11, None, raw, "\0 \udc00")) == ([], NO_BACKLOG)
 
     buried = {"text": "a\ufffdb ?", "path": "c:\\ufffd"}
-    assert rows_of(database_url, "SELECT chat_id, raw, error FROM dead_update") == [(None, buried, "\ufffd ?")]
+    assert query(database_url, "SELECT chat_id, raw, error FROM dead_update") == [(None, buried, "\ufffd ?")]
 
 
 async def test_purge_forgets_old_updates_and_superseded_polls(store: Store, database_url: str) -> None:
@@ -121,7 +117,7 @@ async def test_purge_forgets_old_updates_and_superseded_polls(store: Store, data
         loaded = await turn.load([1, 2], [], ["first", "newest", "only"])
     assert loaded.fresh == {1}
     assert loaded.polls == {"newest": PollRef(1, 2, 20), "only": PollRef(2, 1, 30)}
-    assert rows_of(database_url, "SELECT count(*) FROM poll WHERE botname = 'else'") == [(3,)]
+    assert query(database_url, "SELECT count(*) FROM poll WHERE botname = 'else'") == [(3,)]
 
 
 OVER = """
@@ -146,6 +142,6 @@ async def test_purge_forgets_what_is_over_after_months(store: Store, database_ur
         connection.execute(OVER)
     await store.purge("bot")
 
-    assert rows_of(database_url, "SELECT chat_id FROM waiting_element ORDER BY 1") == [(2,), (3,), (4,), (5,)]
-    assert rows_of(database_url, "SELECT chat_id FROM outbox ORDER BY 1") == [(2,), (3,), (4,)]
-    assert rows_of(database_url, "SELECT update_id FROM dead_update ORDER BY 1") == [(2,), (4,)]
+    assert query(database_url, "SELECT chat_id FROM waiting_element ORDER BY 1") == [(2,), (3,), (4,), (5,)]
+    assert query(database_url, "SELECT chat_id FROM outbox ORDER BY 1") == [(2,), (3,), (4,)]
+    assert query(database_url, "SELECT update_id FROM dead_update ORDER BY 1") == [(2,), (4,)]

@@ -27,22 +27,13 @@ from app.store.rows import (
 )
 from app.store.store import Store
 from app.store.turn import Turn
-
-
-def rows_of(database_url: str, query: str) -> list[tuple[object, ...]]:
-    with psycopg.connect(database_url) as connection:
-        return connection.execute(query).fetchall()  # type: ignore[arg-type]
-
-
-def write(database_url: str, query: str) -> None:
-    with psycopg.connect(database_url) as connection:
-        connection.execute(query)  # type: ignore[arg-type]
+from tests.database import query
 
 
 def cut_connections(database_url: str) -> None:
     """What a restart of the server does to everyone else."""
     others = "pid <> pg_backend_pid() AND datname = current_database() AND backend_type = 'client backend'"
-    write(database_url, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
+    query(database_url, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
 
 
 async def save_in_a_turn(store: Store, update_id: int, **effect: Any) -> None:
@@ -103,7 +94,7 @@ async def test_a_turn_writes_runs_and_rows_as_the_old_program_did(store: Store, 
             ],
         )
 
-    assert rows_of(
+    assert query(
         database_url,
         "SELECT run_id, chat_id, username, botname, course_id, utm_source, utm_campaign, is_ended FROM run "
         "WHERE date_inserted IS NOT NULL ORDER BY 1",
@@ -111,7 +102,7 @@ async def test_a_turn_writes_runs_and_rows_as_the_old_program_did(store: Store, 
         (first, 7, "ann", "bot", "default", "tg", "tg-may", True),
         (second, 7, None, "bot", "spring", None, None, None),
     ]
-    assert rows_of(
+    assert query(
         database_url,
         "SELECT botname, chat_id, username, course_id, element_id, element_type, role, json, report, score, maxscore, "
         "run_id FROM conversation WHERE date_inserted IS NOT NULL ORDER BY conversation_id",
@@ -197,7 +188,7 @@ async def test_d1_a_run_of_another_bot_is_not_ended(store: Store, database_url: 
     async with store.turn("two") as turn:
         await turn.save(runs_ended=[500])
 
-    assert rows_of(database_url, "SELECT is_ended FROM run") == [(None,)]
+    assert query(database_url, "SELECT is_ended FROM run") == [(None,)]
 
 
 @pytest.mark.parametrize("saves", [True, False])
@@ -344,14 +335,14 @@ PARTICIPANTS = """
 async def test_who_may_take_a_restricted_course(
     store: Store, database_url: str, course_id: str, username: str | None, is_participant: bool
 ) -> None:
-    write(database_url, PARTICIPANTS)
+    query(database_url, PARTICIPANTS)
     async with store.turn("bot") as turn:
         await turn.load([1], [7])
         assert await turn.is_participant(course_id, username, 7) is is_participant
 
 
 async def test_d28_a_participant_is_known_by_id_after_the_first_start(store: Store, database_url: str) -> None:
-    write(database_url, PARTICIPANTS)
+    query(database_url, PARTICIPANTS)
     async with store.turn("bot") as turn:
         await turn.load([1], [7])
         assert await turn.is_participant("spring", "ann", 7)
