@@ -291,3 +291,28 @@ $$;
 
 CREATE TRIGGER announce_broadcast AFTER INSERT OR UPDATE ON broadcast
     FOR EACH ROW EXECUTE FUNCTION announce_broadcast();
+
+-- A bot on a host, by its name in bots_config.yaml; troubles are names of alerts with details.
+CREATE TABLE watch (
+    host text,
+    bot text,
+    botname text NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT now(),
+    ended_at timestamptz,
+    is_crashed boolean NOT NULL DEFAULT false,
+    troubles jsonb NOT NULL DEFAULT '{}',
+    PRIMARY KEY (host, bot)
+);
+
+CREATE INDEX watch_of_bot ON watch (bot) WHERE ended_at IS NULL;
+
+-- What is wrong, or was until a moment ago; the subject is a bot, or empty. Told at the newest message about it.
+CREATE TABLE alarm (
+    alert text,
+    subject text,
+    detail text NOT NULL,
+    began_at timestamptz NOT NULL,
+    gone_at timestamptz,
+    told_at timestamptz,
+    PRIMARY KEY (alert, subject)
+);

@@ -28,6 +28,7 @@ _ACQUIRE = """
     FROM unnest(%(botnames)s::text[]) AS botname
 """
 _RELEASE = "SELECT pg_advisory_unlock(hashtextextended('flotilla:' || %(botname)s, 0))"
+_WATCH = "SELECT pg_try_advisory_lock(hashtextextended('flotilla watch', 0))"
 _LIVE = "SELECT pg_advisory_lock(hashtextextended('flotilla host:' || %(host)s, 0))"
 _PING = "SELECT 1"
 _LISTEN = """
@@ -68,6 +69,7 @@ class BotLocks:
         self._wanted: dict[str, asyncio.Event | None] = {}
         self._asking: asyncio.Task[frozenset[str]] | None = None
         self._busy = asyncio.Lock()
+        self._is_watching = False
         self._wakers: dict[tuple[str, str], Callable[[], None]] = {}
 
     @property
@@ -126,6 +128,17 @@ class BotLocks:
                 return
             self._held.remove(botname)
             await self._ask(_RELEASE, {"botname": botname})
+
+    async def watch(self) -> bool:
+        """Take the one watch over the fleet unless another host has it; tell whether it is this host's now.
+
+        From then on this host is alive for others. Raises ``StoreUnavailable`` when the database is.
+        """
+        async with self._busy:
+            if self._connection is None or not self._is_watching:
+                cursor = await self._ask(_WATCH, {})
+                self._is_watching = await cursor.fetchone() == (True,)
+            return self._is_watching
 
     def on_notify(self, channel: Channel, botname: str, wake: Callable[[], None]) -> None:
         """Call ``wake`` when some process writes such a thing of this bot.
@@ -189,6 +202,7 @@ class BotLocks:
         if connection is self._connection:
             self._connection = None
             self._held.clear()
+            self._is_watching = False
             self._lost.set()
 
 

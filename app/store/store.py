@@ -39,6 +39,7 @@ from app.store.rows import (
 )
 from app.store.schema import AppliedMigration, SchemaMismatch, require_known
 from app.store.turn import Turn, columns_of
+from app.store.watch import Watch
 
 POOL_TIMEOUT = 10.0
 """Seconds to wait for a free connection."""
@@ -71,6 +72,7 @@ class Store:
         self._pool = pool
         self._place = place
         self.broadcasts = Broadcasts(self._connect)
+        self.watch = Watch(self._connect)
         self.host = uuid4().hex[:12]
 
     @classmethod
