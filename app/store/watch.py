@@ -52,7 +52,10 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """An alert that goes on, or has gone a moment ago; told of ``told_at``, if at all. ``subject`` is a bot, or empty."""
+    """An alert that goes on, or has gone a moment ago; operators were told ``told_at``, if at all.
+
+    ``subject`` is a bot, or empty for what concerns all.
+    """
 
     alert: str
     subject: str
@@ -73,6 +76,7 @@ class Situation:
     max_connections: int
 
 
+# Comes before a statement: the keys of the locks that bots and hosts have.
 _HELD = """
     WITH held AS MATERIALIZED (
         SELECT (classid::bigint << 32) | objid::bigint AS key FROM pg_locks
@@ -82,14 +86,11 @@ _HELD = """
 """
 
 # Where a bot starts, its hosts that are gone have crashed.
-_BURY = (
-    _HELD
-    + """
+_BURY = """
     UPDATE watch SET ended_at = now(), is_crashed = true
     WHERE bot = ANY (%(bots)s::text[]) AND host <> %(host)s AND ended_at IS NULL
       AND hashtextextended('flotilla host:' || host, 0) NOT IN (SELECT key FROM held)
 """
-)
 
 _REPORT = """
     INSERT INTO watch (host, bot, botname, ended_at, troubles)
@@ -104,9 +105,7 @@ _LEAVE = """
     UPDATE watch SET ended_at = now() WHERE host = %(host)s AND ended_at IS NULL
 """
 
-_WATCHED = (
-    _HELD
-    + """
+_WATCHED = """
     SELECT bot, host, hashtextextended('flotilla host:' || host, 0) IN (SELECT key FROM held) AS is_alive,
         hashtextextended('flotilla:' || botname, 0) IN (SELECT key FROM held) AS is_led,
         troubles,
@@ -126,7 +125,6 @@ _WATCHED = (
     FROM watch WHERE ended_at IS NULL
     ORDER BY bot, started_at, host
 """
-)
 
 _ALARMS = """
     SELECT alert, subject, detail, began_at, gone_at, told_at FROM alarm ORDER BY began_at, alert, subject
@@ -185,7 +183,7 @@ class Watch:
         }
         async with self._connect() as connection, connection.pipeline():
             if is_first:
-                await connection.execute(_BURY, columns)
+                await connection.execute(_HELD + _BURY, columns)
             await connection.execute(_REPORT, columns)
 
     async def leave(self, host: str) -> None:
@@ -198,7 +196,7 @@ class Watch:
         late = {"minutes": CRASH_MINUTES, "seconds": LATE_SECONDS}
         async with self._connect() as connection, connection.pipeline():
             watched = connection.cursor(row_factory=class_row(Watched))
-            await watched.execute(_WATCHED, late)
+            await watched.execute(_HELD + _WATCHED, late)
             alarms = connection.cursor(row_factory=class_row(Alarm))
             await alarms.execute(_ALARMS)
             counted = await connection.execute(_CONNECTIONS)
