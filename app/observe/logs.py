@@ -23,6 +23,14 @@ def get_log(name: str) -> Any:
     return structlog.get_logger(name)
 
 
+_level = "info"
+
+
+def level_of(_bot: str) -> str:
+    """Return the level at which a bot logs."""
+    return _level
+
+
 def configure_logs(
     style: Format | None = None, level: str = "INFO", files: Mapping[str, Path] | None = None
 ) -> BotFiles:
@@ -30,12 +38,17 @@ def configure_logs(
 
     ``files`` maps bots to files that get their lines as well, in JSON; the folders are made. Returns the open files.
     """
+    from app.observe.metrics import count_errors  # not by commands that only print
+
+    global _level
+    _level = level.lower()
     bot_files = BotFiles(files or {})
     chosen = style or ("text" if sys.stderr.isatty() else "json")
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
+            count_errors,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.StackInfoRenderer(),
             bot_files,

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 from typing import Protocol, TypeVar
@@ -31,12 +32,14 @@ from app.runtime.shift import Shift
 from app.runtime.turn import Feed
 from app.store.errors import StoreUnavailable
 from app.store.lock import BotLocks, Channel
+from app.store.rows import BotFigures
 from app.store.store import Store
 from app.telegram.api import BotApi, TelegramSession, backoff
 from app.telegram.decode import Update
 from app.telegram.error import FloodWait, TelegramError, TokenRefused
 from app.telegram.limits import Limits
 from app.telegram.poller import Poller
+from app.telegram.webhook import WebhookInfo
 from app.texts import Texts, texts_for
 
 T = TypeVar("T")
@@ -108,6 +111,8 @@ class Bot:
         self._limits = Limits() if services.is_limited else None
         self._is_leader = False
         self._fresh_until = time.monotonic()
+        self._last_poll: datetime | None = None
+        self._figures: BotFigures | None = None
 
     @property
     def is_healthy(self) -> bool:
@@ -123,6 +128,30 @@ class Bot:
     def is_leader(self) -> bool:
         """Whether this process leads the bot."""
         return self._is_leader
+
+    @property
+    def last_poll(self) -> datetime | None:
+        """When Telegram last answered a ``getUpdates``; ``None`` while this process does not poll the bot."""
+        return self._last_poll if self._receiver is not None else None
+
+    @property
+    def webhook_info(self) -> WebhookInfo | None:
+        """What Telegram last said of the bot's webhook; ``None`` while this process does not keep it."""
+        return self._receiver.info if isinstance(self._receiver, Keeper) else None
+
+    @property
+    def webhook_checked_at(self) -> datetime | None:
+        """When Telegram said so."""
+        return self._receiver.looked_at if isinstance(self._receiver, Keeper) else None
+
+    @property
+    def figures(self) -> BotFigures | None:
+        """What the database said last; ``None`` before it was asked, and while another process leads the bot."""
+        return self._figures if self._is_leader else None
+
+    @figures.setter
+    def figures(self, figures: BotFigures) -> None:
+        self._figures = figures
 
     def stop(self) -> None:
         """Finish the turn under way, send what is committed, end ``run``."""
@@ -304,9 +333,9 @@ class Bot:
         await shift.take_over()
         if self._stop.is_set() or death.is_set():
             return
-        self._receiver = receiver
+        self._receiver, self._last_poll, self._figures = receiver, None, None
         if is_polled:
-            self._polled()
+            self._received(State.POLLING, STALE_SECONDS)
         way = "polling" if is_polled else "waiting for updates by webhook"
         log.info(way, bot=self.settings.name, courses=len(self.library.courses.courses))
         async with self._setting_menus(), shift.working(self._services.locks, receiver.stop):
@@ -380,6 +409,7 @@ class Bot:
         )
 
     def _polled(self) -> None:
+        self._last_poll = datetime.now(UTC)
         self._received(State.POLLING, STALE_SECONDS)
 
     def _verified(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from app.observe.logs import get_log
 from app.runtime.apps import Apps
 from app.runtime.bot import DRAIN_SECONDS, Bot, Services, State
 from app.runtime.library import Library
+from app.runtime.status import FILE_NAME, status_of, write_status
 from app.runtime.web import WebServer
 from app.runtime.webhook import webhook_routes
 from app.store.errors import StoreUnavailable
@@ -29,6 +31,9 @@ HEARTBEAT_SECONDS = 5.0
 
 WATCH_SECONDS = 1.0
 """How often the course files are looked at, and courses of the database read that are said to have changed."""
+
+STATUS_SECONDS = 5.0
+"""How often the status file is written."""
 
 PURGE_SECONDS = 3600.0
 """How often old update ids and polls are deleted."""
@@ -55,8 +60,14 @@ class Host:
     def __init__(self, settings: HostSettings, heartbeat: Path | None = None) -> None:
         self._settings = settings
         self._heartbeat = heartbeat
+        self._started_at = datetime.now(UTC)
+        self._id = ""
         self._stop = asyncio.Event()
         self.bots: list[Bot] = []
+
+    def status(self) -> dict[str, Any]:
+        """Return what the host tells of itself and its bots, as JSON."""
+        return status_of(self._id, self._started_at, self.bots)
 
     def stop(self) -> None:
         """End ``run``: stop fetching, finish the turns, send what is committed, release the locks."""
@@ -69,6 +80,7 @@ class Host:
         and the store's errors when the database cannot be used at the start; later it is waited for.
         """
         async with _services(self._settings) as services:
+            self._id = services.store.host
             self.bots = [Bot(bot, self._library(bot), services) for bot in self._settings.bots]
             async with self._web(services.store):
                 await self._run_bots(services, ready)
@@ -115,7 +127,9 @@ class Host:
             _every(TAKE_OVER_SECONDS, lambda: self._take_over(services.store)),
         ]
         if self._heartbeat is not None:
+            file = self._heartbeat.with_name(FILE_NAME)
             helpers.append(_every(HEARTBEAT_SECONDS, self._beat))
+            helpers.append(_every(STATUS_SECONDS, lambda: self._tell(file)))
         return helpers
 
     async def _read_courses_again(self) -> None:
@@ -138,6 +152,9 @@ class Host:
     async def _beat(self) -> None:
         if self._heartbeat is not None and self.is_healthy:
             self._heartbeat.touch()
+
+    async def _tell(self, file: Path) -> None:
+        write_status(file, self.status())
 
     async def _end(self, running: list[asyncio.Task[None]], helpers: Iterable[asyncio.Task[Any]]) -> None:
         for bot in self.bots:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from app.config.settings import WebhookSettings
 from app.errors import FlotillaError
@@ -105,6 +106,9 @@ class Keeper:
         self._doubt = asyncio.Event()
         self._known_error: int | None = None
         self._poller: Poller | None = None
+        self.info: WebhookInfo | None = None
+        """What Telegram said at the last look, and when that was."""
+        self.looked_at: datetime | None = None
 
     def doubt(self) -> None:
         """Look again soon: somebody called with another secret, which may be Telegram with an old one."""
@@ -145,6 +149,7 @@ class Keeper:
                 await self._pause(next(waits))
             else:
                 waits.reset()
+                self.info, self.looked_at = info, datetime.now(UTC)
                 self._verified()
                 if judge.is_broken(info, self._accepted(), time.monotonic()):
                     self._report("telegram cannot deliver updates", info.error, pending=info.pending)

@@ -276,6 +276,26 @@ class MediaFile:
 
 
 @dataclass(frozen=True, slots=True)
+class BotFigures:
+    """What the tables say of one bot at a time.
+
+    ``active_*`` count learners who did something in the last 5 minutes, 24 hours and 7 days; ``outbox_age`` is the age
+    in seconds of the oldest message not sent, ``None`` without any.
+    """
+
+    botname: str
+    at: datetime
+    active_5m: int
+    active_24h: int
+    active_7d: int
+    outbox: int
+    outbox_age: float | None
+    timers_late: int
+    jobs_open: int
+    dead_updates: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeadUpdate:
     """An update that could not be applied, as Telegram sent it, and why."""
 
