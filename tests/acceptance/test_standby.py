@@ -1,6 +1,7 @@
 """What an operator does to a fleet in use: a host killed or cut off beside its standby, a bot moved between ways.
 
-The fleet has a group of webhook bots behind the proxy, a polling bot with a standby, and a polling bot to be moved.
+The fleet has a webhook bot and a group of them behind the proxy, each in two replicas, a polling bot with a standby,
+and a polling bot to be moved.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from app.sandbox.client import LearnerClient, SandboxClient
+from app.sandbox.client import LearnerClient, SandboxClient, Transcript
 from tests.acceptance.project import Project, crash, docker, free_port, up
 from tests.acceptance.test_mini_apps import SITE, certify
 from tests.stage import play, said
@@ -23,8 +24,9 @@ CONFIG = f"""
     telegram: sandbox
     webhook: {{{{base_url: "{SITE}", ssl_cert_path: certs/cert.pem}}}}
     bots:
-      - {{{{name: first, folder: school, language: en, mode: webhook, group: web}}}}
-      - {{{{name: second, folder: school, language: en, mode: webhook, group: web}}}}
+      - {{{{name: first, folder: school, language: en, mode: webhook, group: web, replicas: 2}}}}
+      - {{{{name: second, folder: school, language: en, mode: webhook, group: web, replicas: 2}}}}
+      - {{{{name: alone, folder: school, language: en, mode: webhook, replicas: 2}}}}
       - {{{{name: guide, folder: school, language: en, mode: polling, replicas: 2}}}}
       - {{{{name: mover, folder: school, language: en, mode: polling}}}}
 """
@@ -45,6 +47,8 @@ COURSE = """
     Bye: {type: end, text: Bye}
 """
 
+DRILL = "\n".join(f"Q{number}: {{type: input, text: Question {number}}}" for number in range(1, 31))
+
 SAID = ["Hello", "More", "Type", "Right", "Bye"]
 
 # The leader has its bot's advisory lock on a connection of its own; the key is in pg_locks as two halves.
@@ -57,7 +61,7 @@ LEADER = """
 # What is on record of a run, without repeating what is the same for several.
 ROWS = """
     SELECT DISTINCT string_agg(concat_ws(' ', role, element_id, report), '; ' ORDER BY conversation_id) AS rows
-    FROM conversation WHERE chat_id > 10 GROUP BY run_id
+    FROM conversation WHERE chat_id {chats} GROUP BY run_id
 """
 
 WRITTEN = (
@@ -77,7 +81,7 @@ def config(image: str) -> str:
 def project(config: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     variables = {"WEBHOOK_SECRET_TOKEN": "nobody-else-may-know-this"}
     project = Project(tmp_path_factory.mktemp("fleet"), config, NETWORKS.format(port=free_port()), variables)
-    project.courses("school", default=COURSE)
+    project.courses("school", default=COURSE, drill=DRILL)
     (project.folder / "certs").mkdir()
     certify(project.folder / "certs")
     with up(project):
@@ -124,11 +128,78 @@ async def answered(learner: LearnerClient, patience: float) -> None:
 
 
 async def test_a_webhook_group_and_a_bot_with_a_standby(client: SandboxClient) -> None:
-    for bot in ("first", "second", "guide", "mover"):
+    for bot in ("first", "second", "alone", "guide", "mover"):
         learner = await until_asked(client, bot, 1)
         await answered(learner, 20)
         set_for = [call["params"]["url"] for call in await client.calls(bot, "setWebhook")]
-        assert set_for == ([f"{SITE}/webhook/{bot}"] if bot in ("first", "second") else [])
+        assert set_for == ([f"{SITE}/webhook/{bot}"] if bot in REPLICATED else [])
+
+
+REPLICATED = {"first": "web", "second": "web", "alone": "alone"}
+"""Bots with replicas, and their services."""
+
+
+def senders(project: Project, bot: str) -> set[str]:
+    """Return the hosts that took what was written to a bot: who commits a turn sends the chat's messages."""
+    return {host for (host,) in project.query(f"SELECT DISTINCT sender FROM chat WHERE botname = '{bot}'")}
+
+
+async def drill(client: SandboxClient, bot: str, learner_id: int) -> list[str]:
+    """Answer all questions before any is asked; return what the bot said."""
+    learner = client.learner(bot, learner_id)
+    await learner.send("/start drill")
+    for number in range(1, 30):
+        await learner.send(str(number))
+    chat = await learner.wait_for(said("Question 30"), 60)
+    return [message.text for message in chat.by_bot]
+
+
+async def test_replicas_share_their_learners(project: Project, client: SandboxClient) -> None:
+    """Both replicas take requests, and each learner gets everything once and in order all the same."""
+    drills = [drill(client, bot, learner_id) for bot in REPLICATED for learner_id in range(100, 110)]
+    asked = [f"Question {number}" for number in range(1, 31)]
+    assert await asyncio.gather(*drills) == [asked] * len(drills)
+    for bot in REPLICATED:
+        assert len(senders(project, bot)) == 2, bot
+
+
+async def course_after_repeats(client: SandboxClient, bot: str, learner_id: int, ended: asyncio.Event) -> int:
+    """Go through the course as ``course_after_course`` does, while what was said last may be said again."""
+    learner, courses, is_last = client.learner(bot, learner_id), 0, False
+    while not is_last:
+        is_last = ended.is_set()
+        sent = await learner.send("/start")
+        await learner.wait_for(lambda chat, since=sent: bool(said_since(chat, since)), 60)
+        chat = await play(
+            learner,
+            lambda chat, since=sent: "Bye" in said_since(chat, since),
+            {"Type": "well"},
+            patience=60,
+            knows_repeats=True,
+        )
+        assert list(dict.fromkeys(said_since(chat, sent))) == SAID
+        courses += 1
+    return courses
+
+
+def said_since(chat: Transcript, message_id: int) -> list[str]:
+    """Return what the bot said in a course that was started by a message: older messages may come again before."""
+    texts = [message.text for message in chat.after(message_id)]
+    return texts[texts.index("Hello") :] if "Hello" in texts else []
+
+
+async def test_a_killed_replica_takes_nothing_with_it(project: Project, client: SandboxClient) -> None:
+    ended, playing = asyncio.Event(), []
+    async with asyncio.TaskGroup() as tasks:
+        for learner_id, bot in enumerate([*REPLICATED] * 4, 200):
+            playing.append(tasks.create_task(course_after_repeats(client, bot, learner_id, ended)))
+        for service in ("web", "alone"):
+            victim = (await asyncio.to_thread(project.containers, service))[0]
+            await asyncio.to_thread(docker, "kill", "--signal", "KILL", victim)
+        await asyncio.to_thread(project.compose, "up", "--detach", "--wait", "--no-recreate", "web", "alone")
+        ended.set()
+    print(f"{[task.result() for task in playing]} courses")
+    all_is_written(project, ">= 200")
 
 
 async def test_a_standby_answers_when_the_first_is_killed(project: Project, client: SandboxClient) -> None:
@@ -175,6 +246,13 @@ async def course_after_course(client: SandboxClient, bot: str, learner_id: int, 
     return courses
 
 
+def all_is_written(project: Project, chats: str) -> None:
+    """See that all runs of some chats are on record in full, and that nothing waits."""
+    assert project.query(ROWS.format(chats=chats)) == [(WRITTEN,)]
+    assert project.query("SELECT count(*) AS pending FROM outbox") == [(0,)]
+    assert project.query("SELECT count(*) AS dead FROM dead_update") == [(0,)]
+
+
 def others(project: Project) -> dict[str, str]:
     """Return the services by the ids of their containers, but for the bot that is moved.
 
@@ -205,6 +283,4 @@ async def test_a_bot_moves_while_learners_are_active(project: Project, config: s
         calls = [call["method"] for call in await client.calls("mover") if call["method"].endswith("Webhook")]
         assert calls[-1] == ("setWebhook" if is_webhook else "deleteWebhook")
         assert others(project) == before
-    assert project.query(ROWS) == [(WRITTEN,)]
-    assert project.query("SELECT count(*) AS pending FROM outbox") == [(0,)]
-    assert project.query("SELECT count(*) AS dead FROM dead_update") == [(0,)]
+    all_is_written(project, "BETWEEN 11 AND 99")
