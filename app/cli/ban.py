@@ -7,17 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.database import BotArgument, ConfigOption, DryRunOption, JsonOption, botname_of, print_json, with_store
+from app.errors import FlotillaError
 
 if TYPE_CHECKING:
     from app.store.rows import Ban
     from app.store.store import Store
 
-ChatArgument = Annotated[int, typer.Argument(metavar="CHAT_ID", help="The learner's chat id.", min=1, max=2**53)]
+LearnerArgument = Annotated[str, typer.Argument(metavar="LEARNER", help="Their @username, or their chat id, a number.")]
+
+CHAT_ID = "a chat id is the number in the column chat_id of the tables run and conversation"
+
+LARGEST_ID = 2**53
+"""Telegram's ids are smaller (core.telegram.org/bots/api, Chat)."""
 
 
 def ban(
     bot: BotArgument,
-    chat_id: ChatArgument,
+    learner: LearnerArgument,
     reason: Annotated[str | None, typer.Option(help="Why; only operators see it.")] = None,
     config: ConfigOption = None,
     json: JsonOption = False,
@@ -26,18 +32,19 @@ def ban(
     """Keep a learner from talking to the model, in courses with ban_enabled."""
     botname = botname_of(bot, config)
 
-    async def work(store: Store) -> str:
+    async def work(store: Store) -> tuple[int, str]:
+        chat_id = await _chat_id(store, botname, learner)
         before = await _standing(store, botname, chat_id)
         if not dry_run:
             await store.ban(botname, chat_id, reason)
-        return before
+        return chat_id, before
 
-    _tell(chat_id, with_store(config, work), "banned", as_json=json, dry_run=dry_run)
+    _tell(*with_store(config, work), "banned", as_json=json, dry_run=dry_run)
 
 
 def unban(
     bot: BotArgument,
-    chat_id: ChatArgument,
+    learner: LearnerArgument,
     exempt: Annotated[bool, typer.Option("--exempt", help="Let no ban and no limit concern them.")] = False,
     config: ConfigOption = None,
     json: JsonOption = False,
@@ -46,14 +53,15 @@ def unban(
     """Lift a learner's ban; an exemption ends too, unless --exempt is given."""
     botname = botname_of(bot, config)
 
-    async def work(store: Store) -> str:
+    async def work(store: Store) -> tuple[int, str]:
+        chat_id = await _chat_id(store, botname, learner)
         before = await _standing(store, botname, chat_id)
         if not dry_run:
             await store.unban(botname, chat_id, exempt=exempt)
-        return before
+        return chat_id, before
 
     after = "exempt" if exempt else "not banned"
-    _tell(chat_id, with_store(config, work), after, as_json=json, dry_run=dry_run)
+    _tell(*with_store(config, work), after, as_json=json, dry_run=dry_run)
 
 
 def bans(bot: BotArgument, config: ConfigOption = None, json: JsonOption = False) -> None:
@@ -68,6 +76,28 @@ def bans(bot: BotArgument, config: ConfigOption = None, json: JsonOption = False
     for one in found:
         when = f"{one.banned_at:%Y-%m-%d}" if one.banned_at else ""
         print(f"{one.chat_id}\t{f'@{one.username}' if one.username else ''}\t{_word(one)}\t{when}\t{one.reason or ''}")
+
+
+async def _chat_id(store: Store, botname: str, learner: str) -> int:
+    """Return whom a number or a username means; whoever never wrote to the bot has to be named by their number."""
+    name = learner.removeprefix("@")
+    if learner.isdecimal():
+        if 0 < int(learner) <= LARGEST_ID:
+            return int(learner)
+        raise FlotillaError(f"{learner!r} is no learner's chat id: it is positive and at most {LARGEST_ID}; {CHAT_ID}")
+    found = await store.chats_of(botname, name) if name else []
+    match found:
+        case [chat_id]:
+            return chat_id
+        case []:
+            raise FlotillaError(
+                f"nobody with the username {name!r} wrote to {botname!r}; give their chat id: {CHAT_ID}"
+            )
+        case _:
+            ids = ", ".join(map(str, found))
+            raise FlotillaError(
+                f"{len(found)} learners of {botname!r} had the username {name!r}; give a chat id: {ids}"
+            )
 
 
 async def _standing(store: Store, botname: str, chat_id: int) -> str:

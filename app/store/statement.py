@@ -318,6 +318,11 @@ EXEMPT = """
     INSERT INTO bannedparticipants (botname, chat_id, excluded) VALUES (%(botname)s, %(chat_id)s, 1)
 """
 
+# Whoever gave a username up keeps it here until they write again: it may be several people's.
+CHATS_OF = """
+    SELECT chat_id FROM chat WHERE botname = %(botname)s AND lower(username) = lower(%(username)s) ORDER BY chat_id
+"""
+
 BANS = """
     SELECT chat_id, min(chat.username) AS username, bool_or(excluded IS NOT DISTINCT FROM 1) AS is_exempt,
         max(ban_reason) AS reason, max(banned_at)::timestamptz AS banned_at

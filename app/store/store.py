@@ -342,6 +342,12 @@ class Store:
             if exempt:
                 await connection.execute(statement.EXEMPT, parameters)
 
+    async def chats_of(self, botname: str, username: str) -> list[int]:
+        """Return the ids of the bot's chats with somebody who has, or had, this username in whatever case."""
+        async with self._connect() as connection:
+            cursor = await connection.execute(statement.CHATS_OF, {"botname": botname, "username": username})
+            return [chat_id for (chat_id,) in await cursor.fetchall()]
+
     async def bans(self, botname: str) -> list[Ban]:
         """Return who is banned or exempt with this bot, one row each."""
         return await self._fetch(Ban, statement.BANS, {"botname": botname})

@@ -6,9 +6,8 @@ from json import loads
 
 import psycopg
 import pytest
-from typer.testing import CliRunner
 
-from app.cli.main import cli
+from app.errors import FlotillaError
 from tests.integration.cli.conftest import Flotilla
 
 
@@ -52,8 +51,33 @@ def test_a_dry_run_changes_nothing(flotilla: Flotilla) -> None:
     assert flotilla("ban", "bot", "7") == ["7 is banned already"]
 
 
-@pytest.mark.parametrize("chat_id", ["ann", "0", "99999999999999999999"])
-def test_a_chat_id_is_a_number(flotilla: Flotilla, chat_id: str) -> None:
-    result = CliRunner().invoke(cli, ["ban", "bot", chat_id])
-    assert result.exit_code == 2
-    assert "CHAT_ID" in result.stderr
+def test_a_learner_by_their_username(flotilla: Flotilla, database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "INSERT INTO chat (botname, chat_id, username) "
+            "VALUES ('bot', 7, 'Ann'), ('other', 8, 'ann'), ('bot', 9, NULL), ('bot', 5, 'bob'), ('bot', 6, 'bob')"
+        )
+    assert flotilla("ban", "bot", "@ann") == ["7 is now banned (was not banned)"]
+    assert flotilla("unban", "bot", "Ann") == ["7 is now not banned (was banned)"]
+    with pytest.raises(FlotillaError, match=r"^2 learners of 'bot' had the username 'bob'; give a chat id: 5, 6"):
+        flotilla("ban", "bot", "@bob")
+
+
+@pytest.mark.parametrize(
+    ("learner", "error"),
+    [
+        ("@eve", "nobody with the username 'eve' wrote to 'bot'; give their chat id: "),
+        ("eve", "nobody with the username 'eve' wrote to 'bot'; give their chat id: "),
+        ("@", "nobody with the username '' wrote to 'bot'; give their chat id: "),
+        ("0", "'0' is no learner's chat id: it is positive and at most 9007199254740992; "),
+        (
+            "99999999999999999999",
+            "'99999999999999999999' is no learner's chat id: it is positive and at most 9007199254740992; ",
+        ),
+    ],
+)
+def test_nobody_is_meant(flotilla: Flotilla, learner: str, error: str) -> None:
+    with pytest.raises(FlotillaError) as raised:
+        flotilla("ban", "bot", learner)
+    where = "a chat id is the number in the column chat_id of the tables run and conversation"
+    assert str(raised.value) == f"{error}{where}"
