@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -148,4 +151,16 @@ def _write(path: Path, text: str, mode: int = 0o666) -> None:
 
 
 def _run_command(config: Path) -> str:
-    return "flotilla run" if config == Path("bots_config.yaml") else f"flotilla run --config {config}"
+    return (
+        f"{_called()} run"
+        if config == Path("bots_config.yaml")
+        else f"{_called()} run --config {shlex.quote(str(config))}"
+    )
+
+
+def _called() -> str:
+    """Return the command as the user called it: by its path, unless its name is enough. The launcher tells its own."""
+    path = os.environ.get("FLOTILLA_COMMAND") or sys.argv[0]
+    found = shutil.which("flotilla")
+    is_found = found is not None and os.path.exists(path) and os.path.samefile(found, path)
+    return shlex.quote(path) if Path(path).name == "flotilla" and not is_found else "flotilla"

@@ -93,6 +93,11 @@ def test_arguments_and_exit_code_are_those_of_the_command(installed: Path) -> No
     assert (code, output, lines) == (2, "", [])
 
 
+def test_advice_names_the_command_as_it_was_called(installed: Path, tmp_path: Path) -> None:
+    code, output, _ = start(installed / "flotilla", "init", cwd=tmp_path)
+    assert (code, output.splitlines()[-1]) == (0, f"next: '{installed}/flotilla' run")
+
+
 def test_a_setup_that_was_killed_is_made_anew(installed: Path) -> None:
     with (installed / "uv.lock").open("a") as lock:
         lock.write("# changed\n")

@@ -98,3 +98,16 @@ def test_a_place_that_does_not_exist(folder: Path) -> None:
     with pytest.raises(FlotillaError) as caught:
         init("--config", "file/my.yaml")
     assert str(caught.value) == "file/scripts/hello cannot be written: Not a directory"
+
+
+@pytest.mark.parametrize("is_on_path", [True, False])
+def test_the_next_command_is_called_as_this_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, is_on_path: bool
+) -> None:
+    """The launcher says how it was called; its path is needed unless the shell finds it by its name."""
+    launcher = folder / "checkout" / "flotilla"
+    launcher.parent.mkdir()
+    launcher.touch(mode=0o755)
+    monkeypatch.setenv("FLOTILLA_COMMAND", str(launcher))
+    monkeypatch.setenv("PATH", str(launcher.parent if is_on_path else folder))
+    assert init()[-1] == ("next: flotilla run" if is_on_path else f"next: {launcher} run")
