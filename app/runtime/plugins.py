@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.errors import Problem
@@ -120,8 +121,8 @@ class Plugin:
         """Load the plugin, and take updates from now on."""
         access = Access(botname, store)
         control = CourseControl(access, turns, lambda: self._library.courses)
-        self._context = Context(api, access, turns, control)
-        await self._read()
+        self._context = context = Context(api, access, turns, control)
+        await self._read(context)
 
     async def close(self, seconds: float = STOP_SECONDS) -> None:
         """Take no more updates; handlers may go on for so long."""
@@ -147,10 +148,11 @@ class Plugin:
 
     def watch(self) -> None:
         """Begin to read the plugin again if one of its files has changed; what is wrong then leaves it as it was."""
-        if self._context is None or self._reading is not None:
+        context = self._context
+        if context is None or self._reading is not None:
             return
         if any(stamp_of(path) != stamp for path, stamp in self._stamps.items()):
-            self._reading = asyncio.create_task(self._read_again())
+            self._reading = asyncio.create_task(self._read_again(context))
 
     def take(self, unused: Unused) -> None:
         """Let the plugin have an update; returns at once."""
@@ -245,13 +247,13 @@ class Plugin:
 
     # --- loading ----------------------------------------------------------------------------------------------------
 
-    async def _read_again(self) -> None:
+    async def _read_again(self, context: Context) -> None:
         try:
-            await self._read()
+            await self._read(context)
         finally:
             self._reading = None
 
-    async def _read(self) -> None:
+    async def _read(self, context: Context) -> None:
         """Load the plugin as its files are now, in place of what was loaded."""
         namespace = Namespace(self._library.scripts, self._library.folder)
         self._stamps = namespace.stamps
@@ -260,7 +262,7 @@ class Plugin:
             await self._replace(None)
             return
         try:
-            loaded = await self._load(namespace)
+            loaded = await self._load(namespace, context)
         except PluginUnusable as trouble:
             namespace.forget()
             state = "it runs on as it was" if self._loaded is not None else "the bot runs without it"
@@ -272,9 +274,7 @@ class Plugin:
         await self._replace(loaded)
         log.info("plugin loaded", bot=self._name, updates=sorted(loaded.router.kinds))
 
-    async def _load(self, namespace: Namespace) -> Loaded:
-        context = self._context
-        assert context is not None  # noqa: S101 - only called in between
+    async def _load(self, namespace: Namespace, context: Context) -> Loaded:
         try:
             async with asyncio.timeout(LOAD_SECONDS):
                 module = await _in_thread(namespace.load)
@@ -340,22 +340,17 @@ async def _in_thread(work: Callable[[], T]) -> T:
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if future.cancelled():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)  # type: ignore[arg-type]
+    def tell(settle: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(lambda: None if future.cancelled() else settle())
 
     def run() -> None:
-        result, error = None, None
         try:
             result = work()
-        except Exception as trouble:
-            error = trouble
-        with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(settle, result, error)
+        except Exception as error:
+            tell(partial(future.set_exception, error))
+        else:
+            tell(partial(future.set_result, result))
 
     threading.Thread(target=run, daemon=True, name="plugin import").start()
     return await future
@@ -376,7 +371,8 @@ class _Steps(Awaitable[T]):
             try:
                 awaited = steps.send(None) if thrown is None else steps.throw(thrown)
             except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
+                result: T = end.value
+                return result
             finally:
                 seconds = time.monotonic() - began
                 if seconds > BLOCKED_SECONDS:
