@@ -1,8 +1,15 @@
 """Flotilla: many Telegram course bots from one file."""
 
-from importlib.metadata import PackageNotFoundError, version
+__version__: str
 
-try:
-    __version__ = version("flotilla")
-except PackageNotFoundError:  # run from a bare source tree
-    __version__ = "0.0.0"
+
+def __getattr__(name: str) -> str:
+    """Look the version up when somebody asks for it: what that imports takes longer than the rest of a start."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("flotilla")
+    except PackageNotFoundError:  # run from a bare source tree
+        return "0.0.0"

@@ -3,7 +3,8 @@
 CREATE TABLE schema_version (
     migration_id text PRIMARY KEY,
     oldest_app text NOT NULL,
-    applied_at timestamptz NOT NULL DEFAULT now()
+    applied_at timestamptz NOT NULL DEFAULT now(),
+    migrated_by text
 );
 
 CREATE TABLE run (
@@ -291,6 +292,22 @@ $$;
 
 CREATE TRIGGER announce_broadcast AFTER INSERT OR UPDATE ON broadcast
     FOR EACH ROW EXECUTE FUNCTION announce_broadcast();
+
+-- From and to: image tags, null is the fleet's own version. Result: done, failed, interrupted.
+CREATE TABLE pin (
+    pin_id bigserial PRIMARY KEY,
+    botname text NOT NULL,
+    from_version text,
+    to_version text,
+    is_rollback boolean NOT NULL DEFAULT false,
+    actor text NOT NULL,
+    began_at timestamptz NOT NULL,
+    ended_at timestamptz NOT NULL DEFAULT now(),
+    result text NOT NULL,
+    reason text
+);
+
+CREATE INDEX pin_of_bot ON pin (botname, pin_id);
 
 -- A bot on a host, by its name in bots_config.yaml; troubles are names of alerts with details.
 CREATE TABLE watch (

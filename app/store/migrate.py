@@ -7,11 +7,15 @@ from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import DatabaseURI
 from yoyo.migrations import Migration
 
+import app
 from app.store.connection import parameters_of, place_of
 from app.store.errors import store_errors
-from app.store.schema import MIGRATIONS
+from app.store.schema import MIGRATIONS, known_migrations, version_key
 
 MIGRATION_TABLE = "_yoyo_migration"
+
+_MIGRATED_BY = "SELECT coalesce(migrated_by, '') FROM schema_version WHERE migration_id = %(migration_id)s"
+_SET_MIGRATED_BY = "UPDATE schema_version SET migrated_by = %(version)s WHERE migration_id = %(migration_id)s"
 
 _LOCK = "SELECT pg_advisory_lock(hashtextextended('flotilla migrate', 0))"
 
@@ -29,7 +33,17 @@ def migrate(database_url: str) -> list[str]:
         backend.break_lock()
         pending = backend.to_apply(read_migrations(str(MIGRATIONS)))
         backend.apply_migrations(pending)
+        _leave_word(backend)
         return [migration.id for migration in pending]
+
+
+def _leave_word(backend: _Backend) -> None:
+    """Write down that the schema is complete for this version, for the texts of versions that it is wrong for."""
+    newest = {"migration_id": known_migrations()[-1], "version": app.__version__}
+    with backend.transaction():
+        known = backend.execute(_MIGRATED_BY, newest).fetchone()
+        if version_key(known[0] if known else "") < version_key(app.__version__):
+            backend.execute(_SET_MIGRATED_BY, newest)
 
 
 def _connect(database_url: str) -> _Backend:

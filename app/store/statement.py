@@ -541,8 +541,10 @@ HAS_SCHEMA = """
     SELECT to_regclass('schema_version') IS NOT NULL
 """
 
+# Before 0007_pins there is no column migrated_by.
 APPLIED_MIGRATIONS = """
-    SELECT migration_id, oldest_app FROM schema_version ORDER BY migration_id
+    SELECT migration_id, oldest_app, to_jsonb(schema_version) ->> 'migrated_by' AS migrated_by
+    FROM schema_version ORDER BY migration_id
 """
 
 TAG = """

@@ -19,6 +19,7 @@ from app.store import statement
 from app.store.broadcast import Broadcasts
 from app.store.connection import SESSION, parameters_of, place_of
 from app.store.errors import StoreUnavailable, store_errors
+from app.store.pin import Pins
 from app.store.rows import (
     Backlog,
     Ban,
@@ -73,6 +74,7 @@ class Store:
         self._place = place
         self.broadcasts = Broadcasts(self._connect)
         self.watch = Watch(self._connect)
+        self.pins = Pins(self._connect)
         self.host = uuid4().hex[:12]
 
     @classmethod

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import app
+
 from app.store.embedded import program_folder
 from app.store.errors import StoreUnavailable
 from app.store.migrate import migrate
@@ -119,7 +121,23 @@ async def test_the_program_refuses_a_database_without_tables(empty_database_url:
 
 async def test_the_program_refuses_a_schema_that_is_too_new(database_url: str) -> None:
     query(database_url, "INSERT INTO schema_version VALUES ('9999_future', '99.0')")
-    with pytest.raises(SchemaMismatch, match=r"needs Flotilla 99\.0 or newer, and this is .*; use a newer version"):
+    with pytest.raises(SchemaMismatch, match=r"needs Flotilla 99\.0 or newer, and this is .*; use a version that works"):
+        await check_schema(database_url)
+
+
+def test_the_database_knows_the_newest_version_that_found_it_complete(database_url: str) -> None:
+    newest = "SELECT migration_id, migrated_by FROM schema_version WHERE migrated_by IS NOT NULL"
+    assert query(database_url, newest) == [(known_migrations()[-1], app.__version__)]
+    query(database_url, "UPDATE schema_version SET migrated_by = '99.0' WHERE migrated_by IS NOT NULL")
+    migrate(database_url)
+    assert query(database_url, newest) == [(known_migrations()[-1], "99.0")]
+
+
+async def test_the_program_refuses_a_schema_that_is_too_old(database_url: str) -> None:
+    """As it was before versions were written down there."""
+    query(database_url, "DELETE FROM schema_version WHERE migration_id >= '0007'")
+    query(database_url, "ALTER TABLE schema_version DROP COLUMN migrated_by")
+    with pytest.raises(SchemaMismatch, match=r"lacks the migrations 0007_pins.* that Flotilla .* needs; run `flotilla"):
         await check_schema(database_url)
 
 

@@ -1,0 +1,73 @@
+"""Pins in the store: who pinned which bot to which version, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import AbstractAsyncContextManager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+Connect = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
+
+
+class Outcome(StrEnum):
+    """What came of a pin; after the latter two the bot has its old version again."""
+
+    DONE = "done"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """One change of a bot's version; ``None`` as a version is the fleet's own."""
+
+    botname: str
+    from_version: str | None
+    to_version: str | None
+    is_rollback: bool
+    actor: str
+    began_at: datetime
+    ended_at: datetime
+    result: Outcome
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "result", Outcome(self.result))
+
+
+_ADD = """
+    INSERT INTO pin
+        (botname, from_version, to_version, is_rollback, actor, began_at, ended_at, result, reason)
+    VALUES (%(botname)s, %(from_version)s, %(to_version)s, %(is_rollback)s, %(actor)s, %(began_at)s, %(ended_at)s,
+        %(result)s, %(reason)s)
+"""
+
+_HISTORY = """
+    SELECT botname, from_version, to_version, is_rollback, actor, began_at, ended_at, result, reason
+    FROM pin WHERE %(botnames)s::text[] IS NULL OR botname = ANY (%(botnames)s::text[])
+    ORDER BY pin_id
+"""
+
+
+class Pins:
+    """The history of the pins of a fleet."""
+
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
+
+    async def add(self, pin: Pin) -> None:
+        """Write down a pin that has ended."""
+        async with self._connect() as connection:
+            await connection.execute(_ADD, asdict(pin))
+
+    async def history(self, botnames: Collection[str] | None = None) -> list[Pin]:
+        """Return the pins of these bots, or of all of them; the oldest first."""
+        async with self._connect() as connection:
+            cursor = connection.cursor(row_factory=class_row(Pin))
+            await cursor.execute(_HISTORY, {"botnames": None if botnames is None else list(botnames)})
+            return await cursor.fetchall()
