@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import app
-
 from app.store.embedded import program_folder
 from app.store.errors import StoreUnavailable
 from app.store.migrate import migrate
@@ -121,7 +120,9 @@ async def test_the_program_refuses_a_database_without_tables(empty_database_url:
 
 async def test_the_program_refuses_a_schema_that_is_too_new(database_url: str) -> None:
     query(database_url, "INSERT INTO schema_version VALUES ('9999_future', '99.0')")
-    with pytest.raises(SchemaMismatch, match=r"needs Flotilla 99\.0 or newer, and this is .*; use a version that works"):
+    with pytest.raises(
+        SchemaMismatch, match=r"needs Flotilla 99\.0 or newer, and this is .*; use a version that works"
+    ):
         await check_schema(database_url)
 
 
