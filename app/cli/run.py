@@ -63,6 +63,7 @@ async def _serve(
 ) -> None:
     from app.config.host import host_settings
     from app.observe.logs import configure_logs
+    from app.runtime.ask import RUN_SOCKET, control_socket
     from app.runtime.main import log_files, serve
 
     async with _sandbox(fleet, port) as telegram_url:
@@ -75,7 +76,7 @@ async def _serve(
         if telegram_url is not None:
             print(f"chat page {telegram_url}  <- open this and talk to the bots", flush=True)
         print("stop      Ctrl+C", flush=True)
-        await serve(settings)
+        await serve(settings, control_socket(fleet.path.parent / RUN_SOCKET))
 
 
 def _pages_address(wanted: int | None, chat_page: int) -> tuple[str, int]:

@@ -98,21 +98,19 @@ class Bot:
         self.settings = settings
         self.library = library
         self.plugin = Plugin(settings.name, library)
-        self.state = State.STARTING
         self.botname = settings.bot_name
         self._services = services
         self._api: BotApi
-        self._stop = asyncio.Event()
         self._receiver: Receiver | None = None
-        self._outbox: Outbox | None = None
         self._shift: Shift | None = None
         self._intake: Intake | None = None
-        self._model = ModelClient(settings.dialog) if settings.dialog is not None else None
         self._limits = Limits() if services.is_limited else None
         self._is_leader = False
         self._fresh_until = time.monotonic()
         self._last_poll: datetime | None = None
         self._figures: BotFigures | None = None
+        self.has_left = True
+        self.renew()
 
     @property
     def is_healthy(self) -> bool:
@@ -152,6 +150,14 @@ class Bot:
     @figures.setter
     def figures(self, figures: BotFigures) -> None:
         self._figures = figures
+
+    def renew(self) -> None:
+        """Get ready for ``run``, also for another one after the last has ended."""
+        dialog = self.settings.dialog
+        self.state = State.STARTING
+        self._stop = asyncio.Event()
+        self._outbox: Outbox | None = None
+        self._model = ModelClient(dialog) if dialog is not None else None
 
     def stop(self) -> None:
         """Finish the turn under way, send what is committed, end ``run``."""
@@ -200,6 +206,7 @@ class Bot:
             await self._pause(delay)
             self._api = self._services.session.bot(self.settings.token)
             await self._identify()
+            self.has_left = not self.botname
             while not self._stop.is_set():
                 await self._serve()
             self.state = State.STOPPED
@@ -217,7 +224,21 @@ class Bot:
             if self._model is not None:
                 await self._model.close()
             with suppress(StoreUnavailable):
-                await self._leave()
+                await self.leave()
+
+    async def leave(self) -> None:
+        """Leave to other hosts what is not sent, and the lead; ``run`` does so at its end.
+
+        Raises ``StoreUnavailable``: to be called again, lest others wait for this host to send what it has committed.
+        """
+        try:
+            if not self.has_left:
+                await self._services.store.leave_chats(self.botname)
+                self.has_left = True
+        finally:
+            if self._is_leader:
+                self._is_leader = False
+                await self._services.locks.release(self.botname)
 
     async def read_courses(self) -> None:
         """Read what changed of the courses, in files and in the database, and say what came of it.
@@ -246,14 +267,6 @@ class Bot:
         username = await self._until_answered(self._api.username)
         if not self.botname and username:
             self.botname = username
-
-    async def _leave(self) -> None:
-        """Leave to other hosts what is not sent, and the lead."""
-        if self.botname:
-            await self._services.store.leave_chats(self.botname)
-        if self._is_leader:
-            self._is_leader = False
-            await self._services.locks.release(self.botname)
 
     async def _serve(self) -> None:
         """Apply turns and send messages while this host is alive for the others; do more while it leads the bot."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from app.config.settings import TELEGRAM_API_URL, BotSettings, HostSettings
 from app.errors import FlotillaError
 from app.observe.logs import get_log
 from app.runtime.apps import Apps
-from app.runtime.bot import DRAIN_SECONDS, Bot, Services, State
+from app.runtime.bot import Bot, Services
+from app.runtime.crew import Crew, cancelled
 from app.runtime.library import Library
 from app.runtime.status import FILE_NAME, status_of, write_status
 from app.runtime.web import WebServer
@@ -44,9 +45,6 @@ PURGE_DELAY = 60.0
 TAKE_OVER_SECONDS = 5.0
 """How often it is looked for messages that nobody sends because their host is gone."""
 
-STOP_SECONDS = DRAIN_SECONDS + 12.0
-"""How long a stop may take altogether; a container's grace period is longer."""
-
 log = get_log(__name__)
 
 
@@ -55,7 +53,7 @@ class NoBotLeftError(FlotillaError):
 
 
 class Host:
-    """Runs bots until it is stopped; see ``run``."""
+    """Runs bots until it is stopped; see ``run``. ``crew`` stops and starts single ones meanwhile."""
 
     def __init__(self, settings: HostSettings, heartbeat: Path | None = None) -> None:
         self._settings = settings
@@ -63,7 +61,12 @@ class Host:
         self._started_at = datetime.now(UTC)
         self._id = ""
         self._stop = asyncio.Event()
-        self.bots: list[Bot] = []
+        self.crew = Crew()
+
+    @property
+    def bots(self) -> Sequence[Bot]:
+        """The bots of this host, running or not; none before ``run``."""
+        return self.crew.bots
 
     def status(self) -> dict[str, Any]:
         """Return what the host tells of itself and its bots, as JSON."""
@@ -81,22 +84,23 @@ class Host:
         """
         async with _services(self._settings) as services:
             self._id = services.store.host
-            self.bots = [Bot(bot, self._library(bot), services) for bot in self._settings.bots]
+            self.crew = Crew([Bot(bot, self._library(bot), services) for bot in self._settings.bots])
             async with self._web(services.store):
                 await self._run_bots(services, ready)
         if not self._stop.is_set():
             raise NoBotLeftError("no bot is left to run; see the errors above")
 
     async def _run_bots(self, services: Services, ready: Callable[[], None] | None) -> None:
-        running = {asyncio.create_task(bot.run(self._delay(index))): bot for index, bot in enumerate(self.bots)}
+        self.crew.begin(self._delay)
         helpers = [asyncio.create_task(work) for work in self._helpers(services)]
-        stop = asyncio.create_task(self._stop.wait())
+        ends = [asyncio.create_task(end) for end in (self._stop.wait(), self.crew.none_left())]
         if ready is not None:
             ready()
         try:
-            await _until_stopped(running, stop)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await self._end(list(running), [*helpers, stop])
+            await self.crew.end()
+            await cancelled([*helpers, *ends])
 
     def _web(self, store: Store) -> contextlib.AbstractAsyncContextManager[object]:
         """Return the server of the bots' pages and webhooks, if they have some."""
@@ -145,6 +149,7 @@ class Host:
                 await store.purge(bot.botname)
 
     async def _take_over(self, store: Store) -> None:
+        await self.crew.leave()
         led = {bot.botname: bot for bot in self.bots if bot.is_leader}
         for botname in await store.stranded(list(led)) if led else ():
             await led[botname].take_over()
@@ -155,14 +160,6 @@ class Host:
 
     async def _tell(self, file: Path) -> None:
         write_status(file, self.status())
-
-    async def _end(self, running: list[asyncio.Task[None]], helpers: Iterable[asyncio.Task[Any]]) -> None:
-        for bot in self.bots:
-            bot.stop()
-        if running:
-            _, late = await asyncio.wait(running, timeout=STOP_SECONDS)
-            await _cancel(late)
-        await _cancel(helpers)
 
 
 @contextlib.asynccontextmanager
@@ -191,23 +188,3 @@ async def _every(seconds: float, work: Callable[[], Awaitable[None]], first: flo
         except Exception:
             log.exception("helper failed, trying again", seconds=seconds)
         await asyncio.sleep(seconds)
-
-
-async def _until_stopped(running: Mapping[asyncio.Task[Any], Bot], stop: asyncio.Task[Any]) -> None:
-    """Wait until all bots have ended or the host is stopped; report a bot that ends by a defect."""
-    pending = set(running)
-    while pending and not stop.done():
-        done, pending = await asyncio.wait({*pending, stop}, return_when=asyncio.FIRST_COMPLETED)
-        pending.discard(stop)
-        for task in done - {stop}:
-            error = task.exception()
-            if error is not None:
-                bot = running[task]
-                bot.state = State.FAILED
-                log.error("bot ended by a defect; the others go on", bot=bot.settings.name, exc_info=error)
-
-
-async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -13,6 +13,8 @@ from app.config.load import read_environment
 from app.config.settings import HostSettings
 from app.errors import FlotillaError
 from app.observe.logs import configure_logs, get_log
+from app.runtime.ask import CONTAINER_SOCKET, control_socket
+from app.runtime.console import console
 from app.runtime.host import Host
 from app.runtime.loop import SETTLED_SECONDS, run, spare_the_collector
 from app.store.connection import seldom, wait_until_ready
@@ -28,7 +30,7 @@ def main() -> None:
     try:
         settings = host_settings_from_environment(read_environment(Path(), os.environ), sys.argv[1:])
         configure_logs(level=os.environ.get("LOG_LEVEL", "INFO"), files=log_files(settings))
-        run(serve(settings, HEARTBEAT))
+        run(serve(settings, control_socket(CONTAINER_SOCKET), HEARTBEAT))
     except FlotillaError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
@@ -40,15 +42,16 @@ def log_files(settings: HostSettings) -> dict[str, Path]:
     return {name: file for name, file in named if file is not None}
 
 
-async def serve(settings: HostSettings, heartbeat: Path | None = None) -> None:
-    """Run a host until the process is told to stop."""
+async def serve(settings: HostSettings, control: Path, heartbeat: Path | None = None) -> None:
+    """Run a host until the process is told to stop; it can be asked at the socket ``control`` meanwhile."""
     await wait_until_ready(settings.database_url, DATABASE_WAIT_SECONDS, seldom(_countdown))
     host = Host(settings, heartbeat)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, host.stop)
     loop.call_later(SETTLED_SECONDS, spare_the_collector)
-    await host.run()
+    async with console(control, host):
+        await host.run()
 
 
 def _countdown(remaining: float, reason: str) -> None:
