@@ -37,6 +37,9 @@ def run(
         float, typer.Option(help="Seconds to wait for the database of DATABASE_URL.", min=0)
     ] = 60.0,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    isolate: Annotated[
+        bool, typer.Option("--isolate", help="Each bot or group in a process of its own, started again when it dies.")
+    ] = False,
 ) -> None:
     """Run bots in this process until Ctrl+C.
 
@@ -45,6 +48,8 @@ def run(
     """
     from app.config.host import select_bots
     from app.config.load import load_fleet
+    from app.deploy.compose import max_connections
+    from app.deploy.process import processes_of
     from app.observe.logs import configure_logs
     from app.runtime.loop import run as run_loop
 
@@ -53,15 +58,43 @@ def run(
     select_bots(fleet, bots or [])
     for warning in fleet.warnings:
         print(warning)
-    with _alone(fleet), _database(fleet, database_wait) as database_url:
-        run_loop(_serve(fleet, bots or [], database_url, port, pages_port, log_level))
+    hosts = len(processes_of(fleet)) if isolate else 1
+    with _alone(fleet), _database(fleet, database_wait, max_connections(hosts)) as database_url:
+        if isolate:
+            run_loop(_serve_apart(fleet, bots or [], database_url, port, pages_port, log_level))
+        else:
+            run_loop(_serve(fleet, bots or [], database_url, port, pages_port, log_level))
     print("stopped")
+
+
+async def _serve_apart(
+    fleet: Fleet, names: list[str], database_url: str, port: int, pages_port: int | None, log_level: str
+) -> None:
+    from app.cli.isolate import programs_of, run_programs
+    from app.config.host import select_bots
+    from app.deploy.process import processes_of
+
+    def pages(number: int) -> int:
+        return _pages_address(pages_port and pages_port + number, port + number if port else 0)[1]
+
+    chosen = fleet.model_copy(update={"bots": select_bots(fleet, names)})
+    async with _sandbox(fleet, port) as telegram_url:
+        programs = programs_of(
+            chosen,
+            processes_of(chosen),
+            database_url=database_url,
+            telegram_url=telegram_url,
+            pages_port=pages,
+            log_level=log_level,
+        )
+        _tell(chosen, telegram_url)
+        await run_programs(list(programs))
 
 
 async def _serve(
     fleet: Fleet, names: list[str], database_url: str, port: int, pages_port: int | None, log_level: str
 ) -> None:
-    from app.config.host import host_settings
+    from app.config.host import host_settings, select_bots
     from app.observe.logs import configure_logs
     from app.runtime.ask import RUN_SOCKET, control_socket
     from app.runtime.main import log_files, serve
@@ -71,12 +104,17 @@ async def _serve(
         listen = _pages_address(pages_port, port) if has_pages else None
         settings = host_settings(fleet, names, database_url=database_url, telegram_url=telegram_url, listen=listen)
         configure_logs("text", log_level, log_files(settings))
-        for bot in settings.bots:
-            print(f"bot       {bot.name}: courses in {fleet.scripts / bot.folder}", flush=True)
-        if telegram_url is not None:
-            print(f"chat page {telegram_url}  <- open this and talk to the bots", flush=True)
-        print("stop      Ctrl+C", flush=True)
+        _tell(fleet.model_copy(update={"bots": select_bots(fleet, names)}), telegram_url)
         await serve(settings, control_socket(fleet.path.parent / RUN_SOCKET))
+
+
+def _tell(fleet: Fleet, telegram_url: str | None) -> None:
+    """Say what is started, and where learners find it."""
+    for bot in fleet.bots:
+        print(f"bot       {bot.name}: courses in {fleet.scripts / bot.folder}", flush=True)
+    if telegram_url is not None:
+        print(f"chat page {telegram_url}  <- open this and talk to the bots", flush=True)
+    print("stop      Ctrl+C", flush=True)
 
 
 def _pages_address(wanted: int | None, chat_page: int) -> tuple[str, int]:
@@ -120,7 +158,7 @@ def _alone(fleet: Fleet) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _database(fleet: Fleet, wait: float) -> Iterator[str]:
+def _database(fleet: Fleet, wait: float, max_connections: int) -> Iterator[str]:
     import asyncio
 
     from app.cli.migrate import countdown
@@ -138,7 +176,7 @@ def _database(fleet: Fleet, wait: float) -> Iterator[str]:
 
     folder = fleet.path.parent / ".flotilla" / "postgres"
     print(f"database  embedded PostgreSQL in {folder}", flush=True)
-    with EmbeddedPostgres(folder) as url:
+    with EmbeddedPostgres(folder, max_connections=max_connections) as url:
         migrate(url)
         yield url
 

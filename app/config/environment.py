@@ -34,7 +34,8 @@ DIALOG_VARIABLE = "DIALOG"
 """Holds the ``dialog`` section of bots that have none of their own, as JSON; it names the variables with the keys."""
 
 PAGES_ADDRESS, PAGES_PORT = "0.0.0.0", 8080
-"""Where a host takes webhooks and serves the pages of its bots, if one has such, unless ``PAGES_PORT`` is set."""
+"""Where a host takes webhooks and serves the pages of its bots, if one has such, unless variables of these names are
+set."""
 
 _REMEDIES = {
     "BOT_API_TOKEN": "get a token from @BotFather and put BOT_API_TOKEN=... into .env",
@@ -131,11 +132,12 @@ def _limits(environ: Mapping[str, str], problems: list[Problem]) -> bool | None:
 
 
 def _listen(environ: Mapping[str, str], problems: list[Problem]) -> tuple[str, int]:
+    address = environ.get("PAGES_ADDRESS") or PAGES_ADDRESS
     value = environ.get("PAGES_PORT") or str(PAGES_PORT)
     if not re.fullmatch(r"[0-9]{1,5}", value) or not 0 < int(value) < 65536:
         problems.append(_problem("PAGES_PORT", f"is {shown(value)}", "write a port from 1 to 65535"))
-        return PAGES_ADDRESS, PAGES_PORT
-    return PAGES_ADDRESS, int(value)
+        return address, PAGES_PORT
+    return address, int(value)
 
 
 def _group(environ: Mapping[str, str], problems: list[Problem]) -> list[HostedBot]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Mapping, MutableMapping
 from logging.handlers import RotatingFileHandler
@@ -29,6 +30,11 @@ _level = "info"
 def level_of(_bot: str) -> str:
     """Return the level at which a bot logs."""
     return _level
+
+
+def style_of(text: str | None) -> Format | None:
+    """Return the format that a variable names; None, which lets the output decide, if it names none."""
+    return "text" if text == "text" else "json" if text == "json" else None
 
 
 def configure_logs(
@@ -95,7 +101,7 @@ def _renderers(style: Format) -> list[Any]:
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     return [
         structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(),
+            colors=sys.stderr.isatty() or bool(os.environ.get("FORCE_COLOR")),
             exception_formatter=structlog.dev.plain_traceback,  # the rich one prints local variables, tokens among them
         )
     ]

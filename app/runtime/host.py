@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from app.config.settings import TELEGRAM_API_URL, BotSettings, HostSettings
+from app.config.settings import BotSettings, HostSettings
 from app.errors import FlotillaError
 from app.observe.logs import get_log
 from app.runtime.apps import Apps
 from app.runtime.bot import Bot, Services
 from app.runtime.crew import Crew, cancelled
 from app.runtime.library import Library
+from app.runtime.pace import start_delay
 from app.runtime.status import FILE_NAME, status_of, write_status
 from app.runtime.web import WebServer
 from app.runtime.webhook import webhook_routes
@@ -23,9 +24,6 @@ from app.store.errors import StoreUnavailable
 from app.store.lock import BotLocks
 from app.store.store import Store
 from app.telegram.api import TelegramSession
-
-START_BURST, START_SECONDS = 20, 3.0
-"""Telegram admits about 20 new bots a minute per address: so many start at once, each further one so much later."""
 
 HEARTBEAT_SECONDS = 5.0
 """How often the heartbeat file is touched; a container's health check looks at it without starting a Python."""
@@ -120,9 +118,7 @@ class Host:
         return library
 
     def _delay(self, index: int) -> float:
-        if self._settings.telegram_url != TELEGRAM_API_URL:
-            return 0.0
-        return max(0, index - START_BURST + 1) * START_SECONDS
+        return start_delay(index, self._settings.telegram_url)
 
     def _helpers(self, services: Services) -> list[Coroutine[Any, Any, None]]:
         helpers = [

@@ -6,20 +6,23 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from app.config.environment import host_settings_from_environment
 from app.config.load import read_environment
 from app.config.settings import HostSettings
 from app.errors import FlotillaError
-from app.observe.logs import configure_logs, get_log
+from app.observe.logs import configure_logs, get_log, style_of
 from app.runtime.ask import CONTAINER_SOCKET, control_socket
 from app.runtime.console import console
 from app.runtime.host import Host
 from app.runtime.loop import SETTLED_SECONDS, run, spare_the_collector
+from app.runtime.manager import stop_with_parent, tell_manager, tell_of_life
 from app.store.connection import seldom, wait_until_ready
 
 HEARTBEAT = Path("/tmp/flotilla-heartbeat")  # noqa: S108 - the container's own tmpfs; the health check looks at it
+"""Where the heartbeat file is unless ``HEARTBEAT_FILE`` says otherwise: several processes of a machine need several."""
 DATABASE_WAIT_SECONDS = 60.0
 
 log = get_log(__name__)
@@ -28,12 +31,20 @@ log = get_log(__name__)
 def main() -> None:
     """Run the host that the environment describes; exit 78 when it is wrong, 1 when it cannot run."""
     try:
-        settings = host_settings_from_environment(read_environment(Path(), os.environ), sys.argv[1:])
-        configure_logs(level=os.environ.get("LOG_LEVEL", "INFO"), files=log_files(settings))
-        run(serve(settings, control_socket(CONTAINER_SOCKET), HEARTBEAT))
+        stop_with_parent(os.environ)
+        settings = host_settings_from_environment(_environment(os.environ), sys.argv[1:])
+        style, level = style_of(os.environ.get("LOG_FORMAT")), os.environ.get("LOG_LEVEL", "INFO")
+        configure_logs(style, level, log_files(settings))
+        heartbeat = Path(os.environ.get("HEARTBEAT_FILE") or HEARTBEAT)
+        run(serve(settings, control_socket(CONTAINER_SOCKET), heartbeat))
     except FlotillaError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def _environment(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Add ``.env`` of this folder, unless who started the process has read it: then it holds what is of others."""
+    return environ if environ.get("READ_DOTENV") == "false" else read_environment(Path(), environ)
 
 
 def log_files(settings: HostSettings) -> dict[str, Path]:
@@ -50,8 +61,12 @@ async def serve(settings: HostSettings, control: Path, heartbeat: Path | None = 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, host.stop)
     loop.call_later(SETTLED_SECONDS, spare_the_collector)
-    async with console(control, host):
-        await host.run()
+    life = asyncio.create_task(tell_of_life())
+    try:
+        async with console(control, host):
+            await host.run(lambda: tell_manager("READY=1"))
+    finally:
+        life.cancel()
 
 
 def _countdown(remaining: float, reason: str) -> None:

@@ -1,0 +1,94 @@
+"""``flotilla run --isolate``: each bot or group in a process of its own, under this one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.config.fleet import Fleet
+    from app.deploy.process import Process
+    from app.runtime.children import Children, Program, Write
+
+HOSTS_FOLDER = Path(".flotilla", "hosts")
+"""Beside the config; a folder in it for each process, with its control socket and its heartbeat."""
+
+COLORS = range(31, 37)
+
+
+def programs_of(
+    fleet: Fleet,
+    processes: Sequence[Process],
+    *,
+    database_url: str,
+    telegram_url: str | None,
+    pages_port: Callable[[int], int],
+    log_level: str,
+) -> Iterator[Program]:
+    """Make the program of each process; ``pages_port`` gives the port of the n-th that takes webhooks or serves pages.
+
+    Raises ``FlotillaError`` when one lacks what it needs.
+    """
+    from app.deploy.process import environment, of_the_machine
+    from app.runtime.children import Program
+    from app.runtime.pace import start_delay
+
+    for process in processes:
+        port = pages_port(process.pages) if process.pages is not None else None
+        told = environment(fleet, process, database_url=database_url, telegram_url=telegram_url, pages_port=port)
+        own = {**of_the_machine(os.environ), **told, **_own(fleet, process, log_level)}
+        delay = start_delay(process.before + len(process.bots) - 1, own["TELEGRAM_API_URL"])
+        yield Program(process.name, (sys.executable, "-m", "app"), own, fleet.path.parent.absolute(), delay)
+
+
+def _own(fleet: Fleet, process: Process, log_level: str) -> dict[str, str]:
+    folder = host_folder(fleet, process)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return {
+        "CONTROL_SOCKET": str(folder / "control.sock"),
+        "HEARTBEAT_FILE": str(folder / "heartbeat"),
+        "LOG_FORMAT": "text",
+        "LOG_LEVEL": log_level,
+        "FORCE_COLOR": "1" if sys.stderr.isatty() else "",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def host_folder(fleet: Fleet, process: Process) -> Path:
+    """Return the folder with what a process shows of itself."""
+    return (fleet.path.parent / HOSTS_FOLDER / process.name).absolute()
+
+
+async def run_programs(programs: Sequence[Program]) -> None:
+    """Keep the programs running until this process is told to stop."""
+    from app.runtime.children import Children
+
+    children = Children(programs, printer([program.name for program in programs]))
+    _stop_at_signals(children)
+    await children.run()
+
+
+def _stop_at_signals(children: Children) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, children.stop)
+
+
+def printer(names: Sequence[str]) -> Write:
+    """Return what prints the lines of all processes, each after the name of its own in a colour of its own."""
+    width = max(map(len, names), default=0)
+    colors = {name: COLORS[index % len(COLORS)] for index, name in enumerate(names)}
+    is_colored = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+
+    def write(name: str, line: bytes) -> None:
+        label = f"{name:<{width}} |"
+        shown = f"\x1b[{colors[name]}m{label}\x1b[0m" if is_colored else label
+        sys.stderr.buffer.write(shown.encode() + b" " + line)
+        sys.stderr.buffer.flush()
+
+    return write

@@ -1,0 +1,119 @@
+"""``flotilla run --isolate``: each bot in a process of its own, one of which dies, or all of them lose their parent."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from app.sandbox.client import SandboxClient
+from app.store.embedded import EmbeddedPostgres
+from tests.acceptance.test_run import Run, running, url_of
+from tests.stage import play, said
+
+CONFIG = """
+telegram: sandbox
+bots:
+  - {name: one, folder: one, log_file: logs/one.log}
+  - {name: two, folder: two, group: pair}
+  - {name: three, folder: two, group: pair, log_file: logs/three.log}
+"""
+COURSE = "\n".join(f"A{n}: {{type: message, text: step {n}, button: On}}" for n in range(8)) + (
+    "\nAsk: {type: input, text: how many?, correct_answer: '8', feedback_correct: indeed}"
+    "\nEnd: {type: end, text: bye}\n"
+)
+EACH_ONCE = [*(f"step {n}" for n in range(8)), "how many?", "indeed", "bye"]
+
+
+@pytest.fixture
+def fleet(server_folder: Path) -> Path:
+    """A folder with three bots in two processes."""
+    (server_folder / "bots_config.yaml").write_text(CONFIG)
+    for folder in ("one", "two"):
+        (server_folder / "scripts" / folder).mkdir(parents=True)
+        (server_folder / "scripts" / folder / "courses.yml").write_text("default: {path: course.yml}\n")
+        (server_folder / "scripts" / folder / "course.yml").write_text(COURSE)
+    return server_folder
+
+
+def pids_of(run: Run, *names: str) -> dict[str, int]:
+    """Wait until these have started, and return their numbers."""
+    found: dict[str, int] = {}
+    while not set(names) <= set(found):
+        line = re.sub(r"\x1b\[[0-9;]*m", "", run.wait_line("process started"))
+        found |= {match[1]: int(match[2]) for match in re.finditer(r"bot=(\S+).* pid=(\d+)", line)}
+    return found
+
+
+async def test_a_process_that_is_killed_in_the_middle_of_a_course_is_started_again(fleet: Path) -> None:
+    with running(fleet, "--isolate", "--port", "0") as run:
+        url = url_of(run)
+        pids = pids_of(run, "one", "pair")
+        async with SandboxClient(url) as client:
+            learner, other = client.learner("one", 5), client.learner("three", 5)
+            await learner.send("/start")
+            await other.send("/start")
+            await play(learner, said("step 4"))
+            os.kill(pids["one"], signal.SIGKILL)
+            run.wait_line("process died")
+            chat = await play(learner, said("bye"), {"how many": "8"}, patience=60, knows_repeats=True)
+            # A message that it was sending when it died may come twice; no other does.
+            assert list(dict.fromkeys(message.text for message in chat.by_bot)) == EACH_ONCE
+            await play(other, said("bye"), {"how many": "8"})
+        assert psutil.pid_exists(pids["pair"])
+        assert run.interrupt() == 0
+        assert run.lines[-1] == "stopped"
+    assert not any(psutil.pid_exists(pid) for pid in pids.values())
+    assert [file.name for file in sorted((fleet / "logs").iterdir())] == ["one.log", "three.log"]
+    assert '"bot": "one"' in (fleet / "logs" / "one.log").read_text()
+    with EmbeddedPostgres(fleet / ".flotilla" / "postgres", durable=False) as database, psycopg.connect(database) as db:
+        rows = db.execute("SELECT report FROM conversation WHERE botname = 'one' AND role = 'bot' ORDER BY 1")
+        assert [row[0] for row in rows] == sorted(EACH_ONCE)
+
+
+async def test_nobody_is_left_when_the_parent_is_killed(fleet: Path) -> None:
+    with running(fleet, "--isolate", "--port", "0") as run:
+        pids = pids_of(run, "one", "pair")
+        processes = [psutil.Process(pid) for pid in pids.values()]
+        for _ in processes:
+            run.wait_line("polling")
+        run.process.kill()
+        _, alive = psutil.wait_procs(processes, timeout=60)
+        assert alive == []
+    with running(fleet, "--isolate", "--port", "0") as run:
+        run.wait_line("polling")
+        assert run.interrupt() == 0
+
+
+def test_tokens_are_in_no_process_list(fleet: Path) -> None:
+    token = "123456789:MARKERmarkerMARKERmarkerMARKERmarke"
+    config = CONFIG.replace("telegram: sandbox", "telegram: http://127.0.0.1:9").replace(
+        "{name", "{token_env: T_%s, name"
+    )
+    (fleet / "bots_config.yaml").write_text(config % (1, 2, 3))
+    tokens = {f"T_{n}": token.replace("123", f"{n}23") for n in (1, 2, 3)}
+    (fleet / ".env").write_text("".join(f"{name}={value}\n" for name, value in tokens.items()))
+    with running(fleet, "--isolate") as run:
+        pids = pids_of(run, "one", "pair")
+        run.wait_line("cannot start yet")
+        listed = {name: psutil.Process(pid) for name, pid in pids.items()}
+        assert not [process for process in listed.values() if "MARKER" in " ".join(process.cmdline())]
+        held = {name: sorted(n for n in process.environ() if n in tokens) for name, process in listed.items()}
+        assert held == {"one": ["T_1"], "pair": ["T_2", "T_3"]}
+        assert run.interrupt() == 0
+    assert "MARKER" not in "\n".join(run.lines)
+
+
+def test_two_processes_do_not_write_one_file(fleet: Path) -> None:
+    (fleet / "bots_config.yaml").write_text(CONFIG.replace("three.log", "one.log"))
+    with running(fleet, "--isolate", "--port", "0") as run:
+        assert run.wait_end() == 78
+    assert run.lines == [
+        "one and three have the same log_file 'logs/one.log', and are processes of their own; "
+        "give each its own, or put them into one group"
+    ]
