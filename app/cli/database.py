@@ -23,8 +23,7 @@ DEFAULT_CONFIG = Path("bots_config.yaml")
 
 NO_DATABASE = (
     "which database? there is no DATABASE_URL in the environment or in {env}, and none in {folder}; set DATABASE_URL, "
-    "or start the fleet once with `flotilla run`, or, if it runs in containers, put "
-    "`docker compose run --rm migrate` in front of this command and name the bot by its bot_name"
+    "or start the fleet once, with `flotilla run` or in containers{trouble}"
 )
 
 BotArgument = Annotated[
@@ -64,10 +63,10 @@ def bot_in(config: Path | None, name: str) -> tuple[Fleet, Bot] | None:
 
 
 def with_store(config: Path | None, work: Callable[[Store], Awaitable[T]]) -> T:
-    """Do the work on the fleet's database, and say on standard error if that is the embedded one.
+    """Do the work on the fleet's database, and say on standard error if that is none of ``DATABASE_URL``.
 
-    It is the one of ``DATABASE_URL`` (the environment, or ``.env`` beside the config), else the one in ``.flotilla/``
-    beside the config, which may be in use by ``flotilla run`` and is started otherwise.
+    It is the one of ``DATABASE_URL`` (the environment, or ``.env`` beside the config), else one that runs: in the
+    containers of the fleet, or in ``.flotilla/`` beside the config for ``flotilla run``; else the latter is started.
     """
     import asyncio
 
@@ -91,16 +90,56 @@ def database(folder: Path) -> Iterator[str]:
     embedded = folder / ".flotilla" / "postgres"
     if url := read_environment(folder, os.environ).get("DATABASE_URL"):
         yield url
-    elif embedded.is_dir():
-        from app.store.embedded import EmbeddedPostgres
-        from app.store.migrate import migrate
+        return
+    with contextlib.ExitStack() as stack:
+        found = None if (embedded / "postmaster.pid").exists() else stack.enter_context(container_database(folder))
+        if isinstance(found, str):
+            yield found
+        elif embedded.is_dir():
+            yield stack.enter_context(_embedded(embedded))
+        else:
+            trouble = f" ({found})" if found else ""
+            raise FlotillaError(NO_DATABASE.format(env=folder / ".env", folder=folder / ".flotilla", trouble=trouble))
 
-        print(f"database  {embedded}", file=sys.stderr)
-        with EmbeddedPostgres(embedded) as url:
-            migrate(url)
-            yield url
-    else:
-        raise FlotillaError(NO_DATABASE.format(env=folder / ".env", folder=folder / ".flotilla"))
+
+@contextlib.contextmanager
+def container_database(folder: Path) -> Iterator[str | FlotillaError | None]:
+    """Lend the URL of the database of the fleet's containers; an error when the engine cannot tell.
+
+    ``None`` when no such database runs, or nobody has generated a ``compose.yaml`` in the folder.
+    """
+    if not (folder / "compose.yaml").exists():
+        yield None
+        return
+    from app.config.load import read_environment
+    from app.deploy.docker import Engine
+    from app.deploy.postgres import running_postgres, way_to
+    from app.deploy.project import Project
+
+    try:
+        project = Project.of(folder / DEFAULT_CONFIG, os.environ)
+        with Engine.connect(os.environ) as engine:
+            container = running_postgres(engine, project)
+    except FlotillaError as error:
+        yield error
+        return
+    if container is None:
+        yield None
+        return
+    print(f"database  container {container.name}", file=sys.stderr)
+    with way_to(container, read_environment(folder, os.environ)) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def _embedded(folder: Path) -> Iterator[str]:
+    from app.store.embedded import EmbeddedPostgres
+    from app.store.migrate import migrate
+
+    print(f"database  {folder}", file=sys.stderr)
+    with EmbeddedPostgres(folder) as url:
+        migrate(url)
+        yield url
 
 
 def read_text(file: Path) -> str:

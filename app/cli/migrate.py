@@ -18,18 +18,30 @@ def migrate(
 
     Waits for it, and does nothing when it has the schema of this version already.
     """
-    import asyncio
+    from contextlib import ExitStack
 
+    from app.cli.database import container_database
     from app.config.load import read_environment
     from app.errors import FlotillaError
+
+    with ExitStack() as stack:
+        url = database_url or read_environment(Path(), os.environ).get("DATABASE_URL", "")
+        found = url or stack.enter_context(container_database(Path()))
+        if not isinstance(found, str):
+            trouble = f" ({found})" if found else ""
+            raise FlotillaError(
+                "DATABASE_URL is not set, nor is it in .env; set it to postgresql://user:password@host/database, "
+                f"or start the database of the fleet's containers{trouble}"
+            )
+        _migrate(found)
+
+
+def _migrate(url: str) -> None:
+    import asyncio
+
     from app.store.connection import seldom, wait_until_ready
     from app.store.migrate import migrate as apply_migrations
 
-    url = database_url or read_environment(Path(), os.environ).get("DATABASE_URL", "")
-    if not url:
-        raise FlotillaError(
-            "DATABASE_URL is not set, nor is it in .env; set it to postgresql://user:password@host/database"
-        )
     asyncio.run(wait_until_ready(url, DATABASE_WAIT_SECONDS, seldom(countdown)))
     applied = apply_migrations(url)
     print("\n".join(f"applied {name}" for name in applied) or "the database is up to date")

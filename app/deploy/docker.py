@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from app.deploy.tunnel import Tunnel
+from app.deploy.tunnel import Tunnel, command_to
 from app.errors import FlotillaError
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class Engine:
         with _talking("of DOCKER_HOST"):
             address = _address(environ)
         host = address.get("base_url") or "unix:///var/run/docker.sock"
-        tunnel = Tunnel(host) if host.startswith("ssh://") else None
+        tunnel = Tunnel(command_to(host)) if host.startswith("ssh://") else None
         if tunnel is not None:
             address = {"base_url": tunnel.address}
         try:

@@ -1,9 +1,10 @@
-"""A way to the engine of another machine: a Unix socket here, whose connections are ``ssh`` commands."""
+"""A way to where this machine has no address: a Unix socket here, each connection of which is a command."""
 
 from __future__ import annotations
 
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
@@ -16,17 +17,16 @@ _QUIET_ON_CTRL_C = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
 
 
 class Tunnel:
-    """Leads to the engine at ``ssh://[USER@]HOST[:PORT]`` as the docker command does, until it is closed.
+    """Leads to what a command talks to through its input and output, until it is closed.
 
-    The ssh command, unlike the library that the SDK has for this, knows all the agents, jumps and host keys with which
-    also ``docker compose`` gets there.
+    ``name`` is that of the socket's file; nobody else can open it.
     """
 
-    def __init__(self, host: str) -> None:
-        self._command = _command(host)
+    def __init__(self, command: Sequence[str], name: str = "docker.sock") -> None:
+        self._command = [*_QUIET_ON_CTRL_C, *command]
         self._folder = TemporaryDirectory(prefix="flotilla-")
         self._errors = Path(self._folder.name, "errors")
-        self._path = Path(self._folder.name, "docker.sock")
+        self._path = Path(self._folder.name, name)
         self._processes: list[subprocess.Popen[bytes]] = []
         self._is_closed = False
         self._listener = socket.socket(socket.AF_UNIX)
@@ -36,13 +36,18 @@ class Tunnel:
         self._thread.start()
 
     @property
+    def folder(self) -> str:
+        """The folder of the socket."""
+        return self._folder.name
+
+    @property
     def address(self) -> str:
         """Where it begins, as ``DOCKER_HOST`` has it."""
         return f"unix://{self._path}"
 
     @property
     def trouble(self) -> str:
-        """The last thing that ssh complained about; empty if it did not."""
+        """The last thing that the command complained about; empty if it did not."""
         said = self._errors.read_text(errors="replace").split("\n") if self._errors.exists() else []
         return next((line.strip() for line in reversed(said) if line.strip()), "")
 
@@ -72,7 +77,12 @@ class Tunnel:
             return subprocess.Popen(self._command, stdin=connection, stdout=connection, stderr=errors)  # noqa: S603
 
 
-def _command(host: str) -> list[str]:
+def command_to(host: str) -> list[str]:
+    """Return what leads to the engine at ``ssh://[USER@]HOST[:PORT]``, as the docker command does it.
+
+    The ssh command, unlike the library that the SDK has for this, knows all the agents, jumps and host keys with which
+    also ``docker compose`` gets there.
+    """
     try:
         parts = urlsplit(host)
         address, port, user = parts.hostname, parts.port, parts.username
@@ -81,4 +91,4 @@ def _command(host: str) -> list[str]:
     if not address or address.startswith("-"):
         raise FlotillaError(f"{host!r} is no address of an engine; write ssh://USER@HOST")
     options = [*(["-l", user] if user else []), *(["-p", str(port)] if port else [])]
-    return [*_QUIET_ON_CTRL_C, "ssh", *options, "--", address, "docker", "system", "dial-stdio"]
+    return ["ssh", *options, "--", address, "docker", "system", "dial-stdio"]

@@ -140,6 +140,37 @@ async def test_people_are_let_in_and_kept_out(project: Project) -> None:
     assert await asyncio.to_thread(flotilla, project, "bans", "the_school") == ""
 
 
+async def test_commands_find_the_database_of_the_containers(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the checkout, with the bot's name of the config, a file of this machine, and its input."""
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", project.name)
+    project.write("people.csv", "username\ndora\n")
+    from_checkout(project, "migrate")
+    assert "added 1, " in from_checkout(project, "participants", "add", "school", "closed", "--file", "people.csv")
+    assert "added 1, " in from_checkout(project, "participants", "add", "school", "closed", "--file", "-", text="ed\n")
+    from_checkout(project, "ban", "school", "7")
+    assert from_checkout(project, "bans", "school").startswith("7\t")
+    from_checkout(project, "unban", "school", "7")
+    assert project.query("SELECT username FROM courseparticipants WHERE username < 'f' ORDER BY 1 DESC LIMIT 2") == [
+        ("ed",),
+        ("dora",),
+    ]
+    for id_ in ("7", "8"):
+        from_checkout(project, "unban", "school", id_)
+
+
+def from_checkout(project: Project, *arguments: str, text: str = "") -> str:
+    """Run the command on this machine, which has no DATABASE_URL; return what it prints."""
+    environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    environment |= {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "app.cli.main", *arguments]
+    done = subprocess.run(
+        command, cwd=project.folder, env=environment, input=text, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == f"database  container {project.name}-postgres-1\n"
+    return done.stdout
+
+
 async def test_a_course_comes_into_the_database_while_the_bot_runs(project: Project) -> None:
     await asyncio.to_thread(project.compose, "up", "--detach", "--wait")
     add = ("course", "import", "the_school", "-", "--id", "night")

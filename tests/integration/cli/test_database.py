@@ -83,10 +83,17 @@ def test_no_database_at_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
         call("bans", "schoolbot")
     assert str(caught.value) == (
         "which database? there is no DATABASE_URL in the environment or in .env, and none in .flotilla; "
-        "set DATABASE_URL, or start the fleet once with `flotilla run`, or, if it runs in containers, put "
-        "`docker compose run --rm migrate` in front of this command and name the bot by its bot_name"
+        "set DATABASE_URL, or start the fleet once, with `flotilla run` or in containers"
     )
     assert list(folder.iterdir()) == []
+
+
+def test_an_engine_that_does_not_answer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    (folder / "compose.yaml").write_text("services: {}\n")
+    with pytest.raises(FlotillaError, match=r"^which database\? .* in containers \(no Docker engine .*127\.0\.0\.1:1"):
+        call("bans", "schoolbot")
 
 
 def test_a_database_without_tables(folder: Path, empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
