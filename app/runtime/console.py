@@ -7,6 +7,7 @@ TEXT}``. Who may open the socket may do all that: only the user whose process it
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import contextlib
 import json
@@ -36,9 +37,14 @@ class BadRequestError(FlotillaError):
     """A request that nobody understands."""
 
 
-@contextlib.asynccontextmanager
-async def console(path: Path, host: Host) -> AsyncIterator[None]:
+def console(path: Path, host: Host) -> contextlib.AbstractAsyncContextManager[None]:
     """Take requests for the host at this socket meanwhile; where that is impossible, say so and go on without."""
+    return listening(path, _Console(host))
+
+
+@contextlib.asynccontextmanager
+async def listening(path: Path, desk: Desk) -> AsyncIterator[None]:
+    """Have the desk answer at this socket meanwhile; where that is impossible, say so and go on without."""
     try:
         listener = _listen(path)
     except OSError as error:
@@ -47,7 +53,7 @@ async def console(path: Path, host: Host) -> AsyncIterator[None]:
         yield
         return
     identity = _identity(path)
-    server = await asyncio.start_unix_server(_Console(host).serve, sock=listener, limit=LINE_LIMIT)
+    server = await asyncio.start_unix_server(desk.serve, sock=listener, limit=LINE_LIMIT)
     try:
         yield
     finally:
@@ -96,11 +102,8 @@ def _clear(path: Path, place: str) -> None:
         raise OSError(f"another host listens there; {CONTROL_VARIABLE} may name another place")
 
 
-class _Console:
-    """Answers requests."""
-
-    def __init__(self, host: Host) -> None:
-        self._host = host
+class Desk(abc.ABC):
+    """Takes requests and answers them; ``do`` says how."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection, one after the other."""
@@ -115,22 +118,33 @@ class _Console:
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
-            return {"ok": True, **await self._do(_request(line))}
+            return {"ok": True, **await self.do(_request(line))}
         except FlotillaError as error:
             return {"ok": False, "error": str(error)}
         except Exception:
             log.exception("request failed", request=line.decode(errors="replace").strip())
             return {"ok": False, "error": "it failed; see the log of the host"}
 
-    async def _do(self, request: dict[str, Any]) -> dict[str, Any]:
+    @abc.abstractmethod
+    async def do(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer to a request; raises ``FlotillaError`` when there is none."""
+
+
+class _Console(Desk):
+    """Answers for the bots of a host."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    async def do(self, request: dict[str, Any]) -> dict[str, Any]:
+        """See ``Desk``."""
         match request:
             case {"do": "status"}:
                 return self._host.status()
             case {"do": "start" | "stop" | "restart" as what, "bot": str(name)}:
                 return await self._order(what, name)
             case _:
-                remedy = 'write one like {"do": "status"} or {"do": "restart", "bot": "NAME"}'
-                raise BadRequestError(f"{json.dumps(request, ensure_ascii=False)} is no request; {remedy}")
+                raise not_understood(request)
 
     async def _order(self, what: str, name: str) -> dict[str, Any]:
         crew = self._host.crew
@@ -140,6 +154,12 @@ class _Console:
         bot = await order(name)
         note = {"note": OLD_TOKEN} if was_refused and what != "stop" else {}
         return {"bot": name, "state": bot.state.value, **note}
+
+
+def not_understood(request: dict[str, Any]) -> BadRequestError:
+    """Return the error of a request that is none."""
+    remedy = 'write one like {"do": "status"} or {"do": "restart", "bot": "NAME"}'
+    return BadRequestError(f"{json.dumps(request, ensure_ascii=False)} is no request; {remedy}")
 
 
 def _request(line: bytes) -> dict[str, Any]:
