@@ -72,6 +72,9 @@ POSTGRES_PASSWORD={password}
 # Telegram sends it with every webhook call, so that nobody else can
 WEBHOOK_SECRET_TOKEN={webhook_secret}
 
+# Password of Grafana's user admin ('docker compose --profile monitoring up')
+GRAFANA_PASSWORD={grafana_password}
+
 # Tokens from @BotFather; the sandbox needs none
 {tokens}"""
 
@@ -135,7 +138,8 @@ def _variable(name: str) -> str:
 
 def _environment(variables: list[str]) -> str:
     tokens = "".join(f"# {variable}=\n" for variable in variables)
-    return ENVIRONMENT.format(password=secrets.token_hex(24), webhook_secret=secrets.token_hex(24), tokens=tokens)
+    fresh = {name: secrets.token_hex(24) for name in ("password", "webhook_secret", "grafana_password")}
+    return ENVIRONMENT.format(**fresh, tokens=tokens)
 
 
 def _write(path: Path, text: str, mode: int = 0o666) -> None:

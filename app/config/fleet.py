@@ -76,6 +76,7 @@ class Alerts(Section):
 
     chat_id: ChatId = Field(description="Chat that gets the alerts")
     token_env: VariableName = Field(description="Variable that holds the token of the bot that sends them")
+    runbook: Line | None = Field(None, description="URL of docs/runbook.md, to which alerts link; default: its path")
 
 
 class Defaults(Section):

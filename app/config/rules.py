@@ -22,7 +22,8 @@ SANDBOX = "sandbox"
 """The value of ``telegram`` that asks for the local Bot API with a chat page."""
 
 RESERVED_NAMES = frozenset(
-    {"postgres", "migrate", "proxy", "sandbox", "prometheus", "alertmanager", "grafana", "postgres-exporter"}
+    {"postgres", "migrate", "proxy", "sandbox"}
+    | {"monitoring", "prometheus", "alertmanager", "grafana", "postgres-exporter"}
 )
 """Services of the compose file that are not bots."""
 
@@ -331,8 +332,8 @@ def _command(name: Any) -> None:
 
 
 def _chat(value: str) -> str:
-    if not re.fullmatch(r"-?[0-9]+|@[A-Za-z0-9_]+", value):
-        raise wrong(f"{shown(value)} is not a chat", "write its number, or @name of a public channel")
+    if not re.fullmatch(r"-?[0-9]+", value):
+        raise wrong(f"{shown(value)} is not a chat", "write its number; that of a group or channel begins with '-'")
     return value
 
 

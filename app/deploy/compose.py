@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from textwrap import indent
 from urllib.parse import urlsplit
@@ -17,7 +17,8 @@ from app.config.options import COMMANDS
 from app.config.rules import memory_bytes, split_url
 from app.config.settings import MAX_CONNECTIONS, Mode
 from app.config.template import Reference, rewrite
-from app.config.tokens import SANDBOX_TOKEN
+from app.config.tokens import SANDBOX_TOKEN, sandbox_token
+from app.deploy import monitoring
 from app.deploy.proxy import BOT_PORT, CERTIFICATE, HEALTH_PORT, KEY, caddyfile, ports, routes
 from app.deploy.text import Value, Verbatim, lines, scalar
 
@@ -30,6 +31,7 @@ CONNECTIONS_PER_HOST = 6
 SPARE_CONNECTIONS = 20
 """Connections for migrations, backups and people."""
 
+ALERTS_TOKEN = "ALERTS_BOT_TOKEN"  # noqa: S105 - the variable's name
 BOT_CERTIFICATE = "/run/flotilla/certificate.pem"
 LOG_FOLDER = "/var/log/flotilla"
 
@@ -176,9 +178,8 @@ PROXY = """
       start_interval: 1s
 """
 
-CONFIGS = """
-configs:
-  caddyfile:
+CONFIG = """\
+  {name}:
     content: |
 {content}
 """
@@ -188,13 +189,15 @@ def compose(fleet: Fleet) -> str:
     """Write the whole compose file of a fleet."""
     hosts = hosts_of(fleet)
     proxy = bool(routes(fleet))
-    parts = [HEADER.format(config=fleet.path.name), _shared(fleet), "\nservices:", _postgres(fleet, hosts)]
+    parts = [HEADER.format(config=fleet.path.name), _shared(fleet), monitoring.SHARED]
+    parts += ["\nservices:", _postgres(fleet, hosts)]
     parts.append(MIGRATE.format(build=_build(fleet), database=DATABASE_URL, password=_password(fleet)))
     parts += [SANDBOX] if fleet.sandbox else []
     parts += [_proxy(fleet)] if proxy else []
     parts += [_block({service: _host(fleet, bots)}, 2) for service, bots in hosts.items()]
+    parts.append(monitoring.services(fleet, _password(fleet), _alerts(fleet).get(ALERTS_TOKEN)))
     parts.append(_block({"volumes": dict.fromkeys(_volumes(fleet, proxy), Verbatim(""))}, 0))
-    parts += [CONFIGS.format(content=_literal(_compose_text(caddyfile(fleet)), 6))] if proxy else []
+    parts += ["\nconfigs:\n", *_configs(fleet, proxy)]
     return "".join(parts)
 
 
@@ -233,6 +236,7 @@ def _shared(fleet: Fleet) -> str:
         **_server(fleet),
         **_dialog(fleet.dialog),
         **_alerts(fleet),
+        "METRICS_PORT": str(monitoring.METRICS_PORT),
     }
     return SHARED.format(
         image=scalar(image_of(fleet)),
@@ -273,6 +277,13 @@ def _proxy(fleet: Fleet) -> str:
         health_port=HEALTH_PORT,
         networks=_aliases(fleet),
     )
+
+
+def _configs(fleet: Fleet, proxy: bool) -> Iterator[str]:
+    """Write the files that Compose copies into containers."""
+    files = {"caddyfile": _compose_text(caddyfile(fleet))} if proxy else {}
+    files |= {name: _escaped(text) for name, text in monitoring.configs(fleet).items()}
+    return (CONFIG.format(name=name, content=_literal(text, 6)) for name, text in files.items())
 
 
 def _aliases(fleet: Fleet) -> str:
@@ -423,15 +434,16 @@ def _quoted(json: str) -> Verbatim:
 def _alerts(fleet: Fleet) -> dict[str, str]:
     if fleet.alerts is None:
         return {}
+    token = f"${{{fleet.alerts.token_env}:?put the token of the bot that sends alerts into .env}}"
     return {
         "ALERTS_CHAT_ID": _escaped(str(fleet.alerts.chat_id)),
-        "ALERTS_BOT_TOKEN": f"${{{fleet.alerts.token_env}:?put the token of the bot that sends alerts into .env}}",
+        ALERTS_TOKEN: sandbox_token("alerts") if fleet.sandbox else token,
     }
 
 
 def _volumes(fleet: Fleet, proxy: bool) -> list[str]:
     wanted = {"postgres": True, "caddy": proxy, "logs": any(bot.log_file for bot in fleet.bots)}
-    return [name for name, needed in wanted.items() if needed]
+    return [name for name, needed in wanted.items() if needed] + list(monitoring.VOLUMES)
 
 
 def _scripts_mount(fleet: Fleet) -> str:

@@ -35,7 +35,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     tag, checkout = uuid4().hex[:8], tmp_path_factory.mktemp("checkout")
     for file in ("Dockerfile", ".dockerignore", "pyproject.toml", "uv.lock", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, checkout)
-    for folder in ("app", "db"):
+    for folder in ("app", "db", "monitoring"):
         shutil.copytree(ROOT / folder, checkout / folder, ignore=shutil.ignore_patterns("__pycache__"))
     (checkout / ".env").write_text(f"MODEL_KEY={KEY}\n")
     docker("build", "--tag", f"flotilla-test:{tag}", str(checkout))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from app.config.fleet import Bot, Fleet
 from app.config.load import load_fleet
+from app.config.rules import RESERVED_NAMES
 from app.config.settings import Mode
 from app.deploy.compose import compose, max_connections, unset_variables
 
@@ -61,7 +62,7 @@ names = st.from_regex(r"[a-z][a-z0-9_-]{0,20}", fullmatch=True)
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
 bots = st.builds(
     lambda name, **keys: Bot.model_construct(name=name, **{"bot_name": name, "token_env": "X_TOKEN", **keys}),
-    name=names.filter(lambda name: name not in ("postgres", "migrate", "sandbox", "proxy")),
+    name=names.filter(lambda name: name not in RESERVED_NAMES),
     folder=st.sampled_from(["", "test/", "школа/"]),
     memory=st.sampled_from(["160m", "1g"]),
     replicas=st.integers(1, 3),
@@ -90,6 +91,9 @@ def test_a_new_bot_changes_nothing_but_its_service(telegram: str | None, fleet: 
     assert new["environment"]["BOT_FOLDER"] == fleet[index].folder
     for text in (before, after):
         text["services"]["postgres"].pop("command")
+        text["services"]["prometheus"].pop("labels")
+        assert text["configs"].pop("prometheus")
+        assert text["configs"].pop("bots")
     assert after == before
 
 
@@ -141,5 +145,5 @@ def test_variables_that_are_asked_for_and_not_set() -> None:
 def test_a_thousand_bots() -> None:
     fleet = fleet_of([Bot.model_construct(name=f"bot{n}", bot_name=f"bot{n}", token_env=f"T{n}") for n in range(1000)])
     services = parsed(fleet)["services"]
-    assert len(services) == 1002
+    assert len(services) == 1007
     assert services["postgres"]["command"] == ["postgres", "-c", "max_connections=6400"]
