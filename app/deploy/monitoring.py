@@ -133,7 +133,7 @@ SERVICES = """
     entrypoint:
       - sh
       - -c
-      - test -n "$$GF_SECURITY_ADMIN_PASSWORD" || {{ echo "put GRAFANA_PASSWORD into .env" >&2; exit 78; }}; exec /run.sh
+      - test -n "$$GF_SECURITY_ADMIN_PASSWORD" || {{ echo put GRAFANA_PASSWORD into .env >&2; exit 78; }}; exec /run.sh
     mem_limit: 512m
     read_only: true
     tmpfs: [/tmp]

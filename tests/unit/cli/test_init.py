@@ -55,6 +55,7 @@ def test_secrets_are_new_and_for_the_owner_alone(folder: Path) -> None:
     assert {name: len(value or "") for name, value in first.items()} == {
         "POSTGRES_PASSWORD": 48,
         "WEBHOOK_SECRET_TOKEN": 48,
+        "GRAFANA_PASSWORD": 48,
     }
     (folder / ".env").unlink()
     init()
