@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from app.config.fleet import Fleet
     from app.deploy.process import Process
     from app.runtime.children import Children, Program, Write
+    from app.runtime.parent import Branch
 
 HOSTS_FOLDER = Path(".flotilla", "hosts")
 """Beside the config; a folder in it for each process, with its control socket and its heartbeat."""
+
+CONTROL_SOCKET = "control.sock"
 
 COLORS = range(31, 37)
 
@@ -50,7 +53,7 @@ def _own(fleet: Fleet, process: Process, log_level: str) -> dict[str, str]:
     folder = host_folder(fleet, process)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return {
-        "CONTROL_SOCKET": str(folder / "control.sock"),
+        "CONTROL_SOCKET": str(folder / CONTROL_SOCKET),
         "HEARTBEAT_FILE": str(folder / "heartbeat"),
         "LOG_FORMAT": "text",
         "LOG_LEVEL": log_level,
@@ -64,13 +67,25 @@ def host_folder(fleet: Fleet, process: Process) -> Path:
     return (fleet.path.parent / HOSTS_FOLDER / process.name).absolute()
 
 
-async def run_programs(programs: Sequence[Program]) -> None:
-    """Keep the programs running until this process is told to stop."""
+async def run_programs(fleet: Fleet, processes: Sequence[Process], programs: Sequence[Program]) -> None:
+    """Keep the programs of these processes running, and answer for them, until this process is told to stop."""
+    from app.runtime.ask import RUN_SOCKET, control_socket
     from app.runtime.children import Children
+    from app.runtime.desk import listening
+    from app.runtime.parent import Parent
 
     children = Children(programs, printer([program.name for program in programs]))
     _stop_at_signals(children)
-    await children.run()
+    desk = Parent(children, [_branch(fleet, process) for process in processes])
+    async with listening(control_socket(fleet.path.parent / RUN_SOCKET), desk):
+        await children.run()
+
+
+def _branch(fleet: Fleet, process: Process) -> Branch:
+    from app.runtime.parent import Branch
+
+    bots = tuple((bot.name, bot.bot_name, bot.mode.value) for bot in process.bots)
+    return Branch(process.name, bots, host_folder(fleet, process) / CONTROL_SOCKET)
 
 
 def _stop_at_signals(children: Children) -> None:

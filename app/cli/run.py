@@ -79,16 +79,18 @@ async def _serve_apart(
 
     chosen = fleet.model_copy(update={"bots": select_bots(fleet, names)})
     async with _sandbox(fleet, port) as telegram_url:
+        processes = processes_of(chosen)
         programs = programs_of(
             chosen,
-            processes_of(chosen),
+            processes,
             database_url=database_url,
             telegram_url=telegram_url,
             pages_port=pages,
             log_level=log_level,
         )
+        started = list(programs)
         _tell(chosen, telegram_url)
-        await run_programs(list(programs))
+        await run_programs(chosen, processes, started)
 
 
 async def _serve(

@@ -11,6 +11,7 @@ import psutil
 import psycopg
 import pytest
 
+from app.runtime.ask import ask
 from app.sandbox.client import SandboxClient
 from app.store.embedded import EmbeddedPostgres
 from tests.acceptance.test_run import Run, running, url_of
@@ -74,6 +75,41 @@ async def test_a_process_that_is_killed_in_the_middle_of_a_course_is_started_aga
     with EmbeddedPostgres(fleet / ".flotilla" / "postgres", durable=False) as database, psycopg.connect(database) as db:
         rows = db.execute("SELECT report FROM conversation WHERE botname = 'one' AND role = 'bot' ORDER BY 1")
         assert [row[0] for row in rows] == sorted(EACH_ONCE)
+
+
+async def test_processes_and_the_bots_in_them_are_stopped_and_started_at_one_socket(fleet: Path) -> None:
+    socket = fleet / ".flotilla" / "control.sock"
+
+    def states() -> dict[str, str]:
+        return {bot["bot"]: bot["state"] for bot in ask(socket, {"do": "status"})["bots"]}
+
+    with running(fleet, "--isolate", "--port", "0") as run:
+        pids = pids_of(run, "one", "pair")
+        for _ in range(3):
+            run.wait_line("polling")
+        assert states() == {"one": "polling", "two": "polling", "three": "polling"}
+        assert ask(socket, {"do": "stop", "bot": "one"}) == {"ok": True, "bot": "one", "state": "stopped"}
+        assert ask(socket, {"do": "stop", "bot": "two"}) == {"ok": True, "bot": "two", "state": "stopped"}
+        assert states() == {"one": "stopped", "two": "stopped", "three": "polling"}
+        assert (psutil.pid_exists(pids["one"]), psutil.pid_exists(pids["pair"])) == (False, True)
+        assert ask(socket, {"do": "start", "bot": "one"})["ok"]
+        assert pids_of(run, "one")["one"] != pids["one"]
+        assert ask(socket, {"do": "restart", "bot": "pair"})["ok"]
+        assert pids_of(run, "pair")["pair"] != pids["pair"]
+        for _ in range(3):
+            run.wait_line("polling")
+        assert states() == {"one": "polling", "two": "polling", "three": "polling"}
+        processes = ask(socket, {"do": "status"})["processes"]
+        assert [(one["process"], one["state"], one["restarts"]) for one in processes] == [
+            ("one", "running", 0),
+            ("pair", "running", 0),
+        ]
+        assert ask(socket, {"do": "restart", "bot": "four"}) == {
+            "ok": False,
+            "error": "there is no bot 'four' here; it runs one, two, three",
+        }
+        assert run.interrupt() == 0
+    assert not socket.exists()
 
 
 async def test_nobody_is_left_when_the_parent_is_killed(fleet: Path) -> None:
