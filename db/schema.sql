@@ -91,7 +91,7 @@ CREATE TABLE gen_settings (
 );
 
 CREATE INDEX run_of_chat ON run (botname, chat_id);
-CREATE INDEX conversation_of_run ON conversation (run_id);
+CREATE INDEX conversation_of_run_in_order ON conversation (run_id, conversation_id);
 CREATE INDEX course_element_of_course ON course_element (bot_name, course_id);
 CREATE INDEX courseparticipants_of_course ON courseparticipants (course_id, username);
 CREATE INDEX bannedparticipants_of_chat ON bannedparticipants (botname, chat_id, excluded);
@@ -121,8 +121,11 @@ CREATE TABLE chat (
     language_code text,
     sender text, -- the host that sends the chat's messages
     is_behind boolean NOT NULL DEFAULT false, -- others have added messages that it may not have heard of
+    active_at timestamptz, -- when the person did something last, to the minute
     PRIMARY KEY (botname, chat_id)
 );
+
+CREATE INDEX chat_active ON chat (botname, active_at);
 
 CREATE TABLE seen_update (
     botname text,

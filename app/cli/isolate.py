@@ -31,10 +31,12 @@ def programs_of(
     database_url: str,
     telegram_url: str | None,
     pages_port: Callable[[int], int],
+    metrics_port: int | None = None,
     log_level: str,
 ) -> Iterator[Program]:
     """Make the program of each process; ``pages_port`` gives the port of the n-th that takes webhooks or serves pages.
 
+    Metrics are served at ``metrics_port`` and those that follow it, if at all.
     Raises ``FlotillaError`` when one lacks what it needs.
     """
     from app.deploy.process import environment, of_the_machine
@@ -44,7 +46,12 @@ def programs_of(
     for process in processes:
         port = pages_port(process.pages) if process.pages is not None else None
         told = environment(fleet, process, database_url=database_url, telegram_url=telegram_url, pages_port=port)
-        own = {**of_the_machine(os.environ), **told, **_own(fleet, process, log_level)}
+        own = {
+            **of_the_machine(os.environ),
+            **told,
+            **_own(fleet, process, log_level),
+            **_metrics(metrics_port, process.index),
+        }
         delay = start_delay(process.before + len(process.bots) - 1, own["TELEGRAM_API_URL"])
         yield Program(process.name, (sys.executable, "-m", "app"), own, fleet.path.parent.absolute(), delay)
 
@@ -60,6 +67,10 @@ def _own(fleet: Fleet, process: Process, log_level: str) -> dict[str, str]:
         "FORCE_COLOR": "1" if sys.stderr.isatty() else "",
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def _metrics(port: int | None, number: int) -> dict[str, str]:
+    return {"METRICS_ADDRESS": "127.0.0.1", "METRICS_PORT": "" if port is None else str(port + number)}
 
 
 def host_folder(fleet: Fleet, process: Process) -> Path:

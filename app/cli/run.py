@@ -33,6 +33,15 @@ def run(
             max=65535,
         ),
     ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            envvar="METRICS_PORT",
+            help="Port of /metrics, on this machine, the first of several with --isolate; default: none.",
+            min=1,
+            max=65535,
+        ),
+    ] = None,
     database_wait: Annotated[
         float, typer.Option(help="Seconds to wait for the database of DATABASE_URL.", min=0)
     ] = 60.0,
@@ -61,14 +70,20 @@ def run(
     hosts = len(processes_of(fleet)) if isolate else 1
     with _alone(fleet), _database(fleet, database_wait, max_connections(hosts)) as database_url:
         if isolate:
-            run_loop(_serve_apart(fleet, bots or [], database_url, port, pages_port, log_level))
+            run_loop(_serve_apart(fleet, bots or [], database_url, port, pages_port, metrics_port, log_level))
         else:
-            run_loop(_serve(fleet, bots or [], database_url, port, pages_port, log_level))
+            run_loop(_serve(fleet, bots or [], database_url, port, pages_port, metrics_port, log_level))
     print("stopped")
 
 
 async def _serve_apart(
-    fleet: Fleet, names: list[str], database_url: str, port: int, pages_port: int | None, log_level: str
+    fleet: Fleet,
+    names: list[str],
+    database_url: str,
+    port: int,
+    pages_port: int | None,
+    metrics_port: int | None,
+    log_level: str,
 ) -> None:
     from app.cli.isolate import programs_of, run_programs
     from app.config.host import select_bots
@@ -86,6 +101,7 @@ async def _serve_apart(
             database_url=database_url,
             telegram_url=telegram_url,
             pages_port=pages,
+            metrics_port=metrics_port,
             log_level=log_level,
         )
         started = list(programs)
@@ -94,7 +110,13 @@ async def _serve_apart(
 
 
 async def _serve(
-    fleet: Fleet, names: list[str], database_url: str, port: int, pages_port: int | None, log_level: str
+    fleet: Fleet,
+    names: list[str],
+    database_url: str,
+    port: int,
+    pages_port: int | None,
+    metrics_port: int | None,
+    log_level: str,
 ) -> None:
     from app.config.host import host_settings, select_bots
     from app.observe.logs import configure_logs
@@ -104,8 +126,13 @@ async def _serve(
     async with _sandbox(fleet, port) as telegram_url:
         has_pages = fleet.sandbox or any(fleet.app_url(bot) or fleet.webhook_url(bot) for bot in fleet.bots)
         listen = _pages_address(pages_port, port) if has_pages else None
-        settings = host_settings(fleet, names, database_url=database_url, telegram_url=telegram_url, listen=listen)
+        metrics = (LOCAL, metrics_port) if metrics_port is not None else None
+        settings = host_settings(
+            fleet, names, database_url=database_url, telegram_url=telegram_url, listen=listen, metrics=metrics
+        )
         configure_logs("text", log_level, log_files(settings))
+        if metrics_port is not None:
+            print(f"metrics   http://{LOCAL}:{metrics_port}/metrics", flush=True)
         _tell(fleet.model_copy(update={"bots": select_bots(fleet, names)}), telegram_url)
         await serve(settings, control_socket(fleet.path.parent / RUN_SOCKET))
 

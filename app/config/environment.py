@@ -37,6 +37,9 @@ PAGES_ADDRESS, PAGES_PORT = "0.0.0.0", 8080
 """Where a host takes webhooks and serves the pages of its bots, if one has such, unless variables of these names are
 set."""
 
+METRICS_ADDRESS = "0.0.0.0"
+"""Where a host serves its metrics, if ``METRICS_PORT`` is set: Prometheus is another container."""
+
 _REMEDIES = {
     "BOT_API_TOKEN": "get a token from @BotFather and put BOT_API_TOKEN=... into .env",
     "DATABASE_URL": "write it like postgresql://user:password@host/database",
@@ -96,6 +99,7 @@ def host_settings_from_environment(environ: Mapping[str, str], arguments: Sequen
         scripts=scripts,
         listen=_listen(environ, problems) if any(bot.app_url or bot.mode is Mode.WEBHOOK for bot in bots) else None,
         has_limits=_limits(environ, problems),
+        metrics=_metrics(environ, problems),
     )
     if problems:
         raise InputError(problems)
@@ -133,11 +137,22 @@ def _limits(environ: Mapping[str, str], problems: list[Problem]) -> bool | None:
 
 def _listen(environ: Mapping[str, str], problems: list[Problem]) -> tuple[str, int]:
     address = environ.get("PAGES_ADDRESS") or PAGES_ADDRESS
-    value = environ.get("PAGES_PORT") or str(PAGES_PORT)
+    return address, _port("PAGES_PORT", environ, problems) or PAGES_PORT
+
+
+def _metrics(environ: Mapping[str, str], problems: list[Problem]) -> tuple[str, int] | None:
+    port = _port("METRICS_PORT", environ, problems)
+    return None if port is None else (environ.get("METRICS_ADDRESS") or METRICS_ADDRESS, port)
+
+
+def _port(variable: str, environ: Mapping[str, str], problems: list[Problem]) -> int | None:
+    value = environ.get(variable)
+    if not value:
+        return None
     if not re.fullmatch(r"[0-9]{1,5}", value) or not 0 < int(value) < 65536:
-        problems.append(_problem("PAGES_PORT", f"is {shown(value)}", "write a port from 1 to 65535"))
-        return address, PAGES_PORT
-    return address, int(value)
+        problems.append(_problem(variable, f"is {shown(value)}", "write a port from 1 to 65535"))
+        return None
+    return int(value)
 
 
 def _group(environ: Mapping[str, str], problems: list[Problem]) -> list[HostedBot]:

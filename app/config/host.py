@@ -42,12 +42,13 @@ def host_settings(
     database_url: str,
     telegram_url: str | None = None,
     listen: tuple[str, int] | None = None,
+    metrics: tuple[str, int] | None = None,
 ) -> HostSettings:
     """Make the settings of a host that runs the bots called ``names`` (none: all) of a fleet loaded with its secrets.
 
     ``telegram_url`` is the address of the sandbox; other fleets know their Bot API server. At ``listen`` (address,
     port) the host takes webhooks and serves the pages of its bots: in the sandbox of all of them, else of those with
-    ``mini_apps``.
+    ``mini_apps``. At ``metrics`` it serves its metrics.
     Raises :class:`UnknownBotError`: a name is not one of a bot.
     """
     url = telegram_url or fleet.telegram_url
@@ -55,7 +56,8 @@ def host_settings(
         raise ValueError("a fleet in the sandbox needs the sandbox's address")
     bots = tuple(_bot_settings(fleet, bot, listen) for bot in select_bots(fleet, names))
     has_limits = {"true": True, "false": False}.get(fleet.environ.get("TELEGRAM_LIMITS", ""))
-    return HostSettings(bots, database_url, url, fleet.scripts, listen, has_limits)
+    disk = fleet.path.parent
+    return HostSettings(bots, database_url, url, fleet.scripts, listen, has_limits, metrics, disk)
 
 
 def _bot_settings(fleet: Fleet, bot: Bot, listen: tuple[str, int] | None) -> BotSettings:

@@ -129,7 +129,8 @@ class HostSettings:
     """What a host runs and where: its bots, the database, the Bot API server and the folder with the courses.
 
     With ``listen`` (address, port) it serves its bots' web pages and webhooks there. ``has_limits`` holds messages back
-    that are above Telegram's limits; ``None`` does so with Telegram's own server only.
+    that are above Telegram's limits; ``None`` does so with Telegram's own server only. At ``metrics`` (address, port)
+    it serves ``/metrics``; ``disk`` is any path on the disk that they watch.
     """
 
     bots: tuple[BotSettings, ...]
@@ -138,6 +139,8 @@ class HostSettings:
     scripts: Path = Path("scripts")
     listen: tuple[str, int] | None = None
     has_limits: bool | None = None
+    metrics: tuple[str, int] | None = None
+    disk: Path = Path("/")
 
     @property
     def is_limited(self) -> bool:

@@ -6,11 +6,16 @@ but looked at, such as states, is added at each scrape by ``app.runtime.gauges``
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+import os
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, Literal
 
-from prometheus_client import Counter, Histogram, disable_created_metrics
+from prometheus_client import REGISTRY, Counter, Histogram, disable_created_metrics, start_http_server
+from prometheus_client.registry import Collector
+
+from app.errors import FlotillaError
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # a third more lines in each scrape, of which nobody makes use
 
@@ -68,6 +73,9 @@ METHODS = frozenset(
 )
 """The methods that the outbox calls."""
 
+JOB_KINDS = frozenset(["reply", "transcription"])
+"""The kinds of ``app.engine.action.JobKind``."""
+
 QUICK_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Seconds: what happens here and in the database."""
 
@@ -117,6 +125,37 @@ PLUGIN_UPDATES = Counter(
 )
 TOKENS = Counter("flotilla_tokens", "Tokens of the model by direction: input, output", ["bot", "direction"])
 
+
+class MetricsAddressError(FlotillaError):
+    """The metrics cannot be served where they should."""
+
+
+@contextmanager
+def serving(listen: tuple[str, int], gauges: Collector) -> Iterator[int]:
+    """Serve the metrics of this process at an address and port (0: any free one) meanwhile, and yield the port.
+
+    A thread of its own answers. There is one registry per process: ``gauges`` belong to it meanwhile.
+    Raises ``MetricsAddressError``.
+    """
+    address, port = listen
+    try:
+        server, thread = start_http_server(port, address)
+    except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        raise MetricsAddressError(
+            f"port {port} of {address} cannot be used for metrics ({reason}); "
+            "stop the program that uses it, or choose another with METRICS_PORT"
+        ) from error
+    REGISTRY.register(gauges)
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+        REGISTRY.unregister(gauges)
+
+
 SendOutcome = Literal["sent", "flood", "unavailable", "rejected", "refused"]
 
 _HOST = ""
@@ -141,6 +180,8 @@ class Meter:
         self.timers_delivered = TIMERS.labels(bot, "delivered")
         self.timers_postponed = TIMERS.labels(bot, "postponed")
         self.errors = ERRORS.labels(bot)
+        self.input_tokens = TOKENS.labels(bot, "input")
+        self.output_tokens = TOKENS.labels(bot, "output")
         self._received: dict[str, Counter] = {}
         self._sends: dict[tuple[str, str], Counter] = {}
 
@@ -163,6 +204,10 @@ class Meter:
         counter.inc()
         if outcome == "flood":
             self.flood_waits.inc()
+
+    def ended(self, kind: str, outcome: str) -> None:
+        """Count a job that is done, dropped, postponed or given up."""
+        JOBS.labels(self.bot, kind if kind in JOB_KINDS else OTHER, outcome).inc()
 
     @property
     def errors_so_far(self) -> int:

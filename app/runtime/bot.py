@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from app.config.settings import BotSettings, Mode
 from app.course.course import Courses
@@ -19,6 +19,7 @@ from app.dialog.model import ModelClient
 from app.dialog.voice import speak
 from app.engine.event import Event
 from app.observe.logs import get_log
+from app.observe.metrics import also_known_as, meter_of
 from app.runtime.decision import Rules
 from app.runtime.dialogs import Dialogs, Workplace
 from app.runtime.intake import Intake
@@ -41,6 +42,9 @@ from app.telegram.limits import Limits
 from app.telegram.poller import Poller
 from app.telegram.webhook import WebhookInfo
 from app.texts import Texts, texts_for
+
+if TYPE_CHECKING:
+    from app.runtime.figures import Funnel
 
 T = TypeVar("T")
 
@@ -98,6 +102,9 @@ class Bot:
         self.settings = settings
         self.library = library
         self.plugin = Plugin(settings.name, library)
+        self.certificate_expiry: float | None = None
+        """When the certificate of its webhook expires, as a Unix time, if it could be looked at."""
+        self._meter = meter_of(settings.name)
         self.botname = settings.bot_name
         self._services = services
         self._api: BotApi
@@ -108,7 +115,10 @@ class Bot:
         self._is_leader = False
         self._fresh_until = time.monotonic()
         self._last_poll: datetime | None = None
-        self._figures: BotFigures | None = None
+        self.figures: BotFigures | None = None
+        """What the database said last; ``None`` before it was asked, and while another process leads the bot."""
+        self.funnels: Mapping[str, Funnel] | None = None
+        """How far the runs of each course have come, likewise; by course id."""
         self.has_left = True
         self.renew()
 
@@ -141,15 +151,6 @@ class Bot:
     def webhook_checked_at(self) -> datetime | None:
         """When Telegram said so."""
         return self._receiver.looked_at if isinstance(self._receiver, Keeper) else None
-
-    @property
-    def figures(self) -> BotFigures | None:
-        """What the database said last; ``None`` before it was asked, and while another process leads the bot."""
-        return self._figures if self._is_leader else None
-
-    @figures.setter
-    def figures(self, figures: BotFigures) -> None:
-        self._figures = figures
 
     def renew(self) -> None:
         """Get ready for ``run``, also for another one after the last has ended."""
@@ -231,6 +232,7 @@ class Bot:
 
         Raises ``StoreUnavailable``: to be called again, lest others wait for this host to send what it has committed.
         """
+        self.figures = self.funnels = None
         try:
             if not self.has_left:
                 await self._services.store.leave_chats(self.botname)
@@ -267,6 +269,7 @@ class Bot:
         username = await self._until_answered(self._api.username)
         if not self.botname and username:
             self.botname = username
+        also_known_as(self.settings.name, self.botname)
 
     async def _serve(self) -> None:
         """Apply turns and send messages while this host is alive for the others; do more while it leads the bot."""
@@ -283,6 +286,7 @@ class Bot:
         if self.state is not State.STANDBY:
             log.info(reason, bot=self.settings.name)
         self.state = State.STANDBY
+        self.figures = self.funnels = None
         await self._pause(STANDBY_SECONDS)
 
     async def _serve_until(self, death: asyncio.Event) -> None:
@@ -346,7 +350,7 @@ class Bot:
         await shift.take_over()
         if self._stop.is_set() or death.is_set():
             return
-        self._receiver, self._last_poll, self._figures = receiver, None, None
+        self._receiver, self._last_poll = receiver, None
         if is_polled:
             self._received(State.POLLING, STALE_SECONDS)
         way = "polling" if is_polled else "waiting for updates by webhook"
@@ -356,7 +360,15 @@ class Bot:
 
     def _new_shift(self, outbox: Outbox) -> Shift:
         dialogs = Dialogs(self._workplace(outbox))
-        return Shift(lambda: self._rules(outbox), self._services.store, outbox, dialogs, self._stop, self.plugin.take)
+        return Shift(
+            lambda: self._rules(outbox),
+            self._services.store,
+            outbox,
+            dialogs,
+            self._stop,
+            self.plugin.take,
+            self._meter,
+        )
 
     def _new_receiver(self, shift: Shift, intake: Intake) -> Receiver:
         name, webhook, kinds = self.settings.name, self.settings.webhook, self.plugin.allowed_updates
@@ -373,7 +385,13 @@ class Bot:
         if self._outbox is not None:
             await self._outbox.settled()
         self._outbox = Outbox(
-            self.botname, self._api, self._services.store, self.settings.language, self._speak(), self._limits
+            self.botname,
+            self._api,
+            self._services.store,
+            self.settings.language,
+            self._speak(),
+            self._limits,
+            self._meter,
         )
         return self._outbox
 
@@ -419,6 +437,7 @@ class Bot:
             api=self._api,
             is_sending=outbox.is_sending,
             stop=self._stop,
+            meter=self._meter,
         )
 
     def _polled(self) -> None:

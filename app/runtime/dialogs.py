@@ -23,7 +23,7 @@ from app.engine.action import JobKind
 from app.engine.event import Learner, ReplyFailed, ReplyReceived, Trouble, VoiceTranscribed
 from app.engine.state import Run, from_json
 from app.observe.logs import get_log
-from app.observe.metrics import TOKENS
+from app.observe.metrics import Meter
 from app.runtime.draft import Draft, as_html, delete_draft, shown, typing
 from app.runtime.settler import when_available
 from app.runtime.turn import Feed
@@ -58,6 +58,7 @@ class Workplace:
     api: BotApi
     is_sending: Callable[[int], bool]
     stop: asyncio.Event
+    meter: Meter
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +194,8 @@ class Dialogs:
         return as_html(shown(clean(text), self._at.options.stop_markers), is_html=element.is_html)
 
     async def _received(self, job: Job, scene: _Scene, reply: Reply) -> Feed:
-        TOKENS.labels(self._at.botname, "input").inc(reply.input_tokens)
-        TOKENS.labels(self._at.botname, "output").inc(reply.output_tokens)
+        self._at.meter.input_tokens.inc(reply.input_tokens)
+        self._at.meter.output_tokens.inc(reply.output_tokens)
         usage = Usage(job.chat_id, scene.run.course_id, job.run_id, reply.input_tokens, reply.output_tokens)
         message_id, text = self._message_of(job), clean(reply.text)
         if message_id is not None and not shown(text, self._at.options.stop_markers):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,13 @@ from typing import Any
 from app.config.settings import BotSettings, HostSettings
 from app.errors import FlotillaError
 from app.observe.logs import get_log
+from app.observe.metrics import serving
 from app.runtime.apps import Apps
 from app.runtime.bot import Bot, Services
+from app.runtime.certificates import look_at_certificates
 from app.runtime.crew import Crew, cancelled
+from app.runtime.figures import Figures
+from app.runtime.gauges import Gauges
 from app.runtime.library import Library
 from app.runtime.pace import start_delay
 from app.runtime.status import FILE_NAME, status_of, write_status
@@ -40,6 +44,15 @@ PURGE_SECONDS = 3600.0
 PURGE_DELAY = 60.0
 """How long after the start the first time is: by then it is known which bots this host leads."""
 
+FIGURES_SECONDS = 1.0
+"""How often it is looked whether figures of the database are to be refreshed."""
+
+CERTIFICATE_SECONDS = 3600.0
+"""How often the certificates of webhooks are looked at."""
+
+CERTIFICATE_DELAY = 15.0
+"""How long after the start the first time is: by then the proxy may have one."""
+
 TAKE_OVER_SECONDS = 5.0
 """How often it is looked for messages that nobody sends because their host is gone."""
 
@@ -58,6 +71,9 @@ class Host:
         self._heartbeat = heartbeat
         self._started_at = datetime.now(UTC)
         self._id = ""
+        self._figures: Figures
+        self.metrics_port: int | None = None
+        """Where the metrics are served, if they are."""
         self._stop = asyncio.Event()
         self.crew = Crew()
 
@@ -82,9 +98,11 @@ class Host:
         """
         async with _services(self._settings) as services:
             self._id = services.store.host
+            self._figures = Figures(services.store)
             self.crew = Crew([Bot(bot, self._library(bot), services) for bot in self._settings.bots])
             async with self._web(services.store):
-                await self._run_bots(services, ready)
+                with self._metrics(services.store):
+                    await self._run_bots(services, ready)
         if not self._stop.is_set():
             raise NoBotLeftError("no bot is left to run; see the errors above")
 
@@ -107,6 +125,18 @@ class Host:
         apps = Apps(self.bots, store, self._settings.telegram_url)
         return WebServer(self._settings.listen, [*apps.routes(), *webhook_routes(self.bots)])
 
+    @contextlib.contextmanager
+    def _metrics(self, store: Store) -> Iterator[None]:
+        """Serve the metrics, if they are wanted."""
+        listen = self._settings.metrics
+        if listen is None:
+            yield
+            return
+        gauges = Gauges(lambda: self.bots, self._figures, store, self._settings.disk)
+        with serving(listen, gauges) as self.metrics_port:
+            yield
+        self.metrics_port = None
+
     @property
     def is_healthy(self) -> bool:
         """Whether every bot does what it should."""
@@ -122,6 +152,8 @@ class Host:
 
     def _helpers(self, services: Services) -> list[Coroutine[Any, Any, None]]:
         helpers = [
+            _every(FIGURES_SECONDS, lambda: self._figures.refresh(self.bots)),
+            _every(CERTIFICATE_SECONDS, lambda: look_at_certificates(self.bots), first=CERTIFICATE_DELAY),
             _every(WATCH_SECONDS, self._read_courses_again),
             _every(PURGE_SECONDS, lambda: self._purge(services.store), first=PURGE_DELAY),
             _every(TAKE_OVER_SECONDS, lambda: self._take_over(services.store)),

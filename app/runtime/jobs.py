@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from app.observe.logs import get_log
-from app.observe.metrics import JOBS
+from app.observe.metrics import Meter, meter_of
 from app.runtime.settler import when_available
 from app.runtime.turn import Feed
 from app.store.errors import StoreUnavailable
@@ -68,8 +68,17 @@ class _Work:
 class Jobs:
     """Claims the bot's jobs, has them done by ``worker`` and hands the results to ``deliver``."""
 
-    def __init__(self, botname: str, store: Store, worker: Worker, deliver: Deliver, stop: asyncio.Event) -> None:
+    def __init__(
+        self,
+        botname: str,
+        store: Store,
+        worker: Worker,
+        deliver: Deliver,
+        stop: asyncio.Event,
+        meter: Meter | None = None,
+    ) -> None:
         self._botname = botname
+        self._meter = meter or meter_of(botname)
         self._store = store
         self._worker = worker
         self._deliver = deliver
@@ -147,7 +156,7 @@ class Jobs:
         except Exception:
             log.exception("job failed", bot=self._botname, job=job.job_id, kind=job.kind, attempt=job.attempts)
             outcome = await self._fail(work)
-        JOBS.labels(self._botname, job.kind, outcome).inc()
+        self._meter.ended(job.kind, outcome)
 
     async def _done(self, work: _Work) -> str:
         """Do the job and commit its result; return what became of it."""

@@ -7,12 +7,13 @@ import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
+from time import monotonic
 from typing import Any
 
 from app.course.element import Speech
 from app.errors import FlotillaError
 from app.observe.logs import get_log
-from app.observe.metrics import RESENT
+from app.observe.metrics import Meter, meter_of
 from app.runtime.settler import Settler, when_available
 from app.store.rows import Backlog, MediaFile, OutboxMessage, SentPoll
 from app.store.store import Store
@@ -39,6 +40,9 @@ _COSMETIC = ("editMessageReplyMarkup", "stopPoll")
 """Methods whose refusal costs the learner nothing: the message is gone, or already as it should be."""
 
 
+_NEVER: Mapping[int | None, float] = {}
+
+
 class Outbox:
     """The queues of one bot, one for each chat that has something to be sent by this host.
 
@@ -57,10 +61,12 @@ class Outbox:
         language: str | None = None,
         speak: Speak | None = None,
         limits: Limits | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self._name = name
         self._api = api
-        self._sender = Sender(name, api, limits)
+        self._meter = meter or meter_of(name)
+        self._sender = Sender(name, api, limits, self._meter)
         self._store = store
         self._settler = Settler(store, name)
         self._language = language
@@ -69,6 +75,7 @@ class Outbox:
         self._tasks: set[asyncio.Task[None]] = set()
         self._left: set[int] = set()
         self._begun: dict[tuple[int | None, int | None], int] = {}
+        self._since: dict[int, float] = {}
         self._limits = limits
         self.on_broadcast: Callable[[], object] = lambda: None
         """Called when a message of a broadcast has left the outbox, or was given up."""
@@ -95,8 +102,16 @@ class Outbox:
         """Queue what was committed behind our back: by a turn that did not hear of it, or by other hosts."""
         self.put(await self._unknown())
 
-    async def receive(self, messages: Sequence[OutboxMessage], backlog: Backlog) -> None:
-        """Queue the messages of a turn, each behind those that other hosts have left to us."""
+    async def receive(
+        self, messages: Sequence[OutboxMessage], backlog: Backlog, since: Mapping[int | None, float] = _NEVER
+    ) -> None:
+        """Queue the messages of a turn, each behind those that other hosts have left to us.
+
+        ``since`` is when the updates came in that they answer, by chat.
+        """
+        for message in messages if since else ():
+            if message.chat_id in since:
+                self._since[message.outbox_id] = since[message.chat_id]
         if backlog.chat_ids:
             committed, own = await self._unknown(backlog.chat_ids), {message.outbox_id for message in messages}
             self._note(
@@ -156,6 +171,7 @@ class Outbox:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._queues.clear()
+        self._since.clear()
 
     async def settled(self) -> None:
         """Wait until the store knows all that was sent; a take-over before that would send it again."""
@@ -169,7 +185,7 @@ class Outbox:
         """Remember messages that another process may have sent: a vote may come before we send its poll."""
         left = list(messages)
         if left:
-            RESENT.labels(self._name).inc(len(left))
+            self._meter.resent.inc(len(left))
             log.info("sending messages left by an earlier process", bot=self._name, messages=len(left))
             self._left |= {message.outbox_id for message in left}
             self._begun |= {(message.run_id, message.step): message.outbox_id for message in left if message.run_id}
@@ -217,12 +233,19 @@ class Outbox:
                 "chat blocked the bot, its queue is dropped", bot=self._name, reason=block.description, dropped=dropped
             )
             while queue and queue[0].outbox_id <= newest:
-                self._left_the_outbox(queue.popleft())
+                dropped_one = queue.popleft()
+                self._since.pop(dropped_one.outbox_id, None)
+                self._left_the_outbox(dropped_one)
         else:
             if left is None:
-                queue.popleft()
+                self._accepted(queue.popleft())
             else:
                 queue[0] = left
+
+    def _accepted(self, message: OutboxMessage) -> None:
+        since = self._since.pop(message.outbox_id, None)
+        if since is not None:
+            self._meter.sent_seconds.observe(monotonic() - since)
 
     async def _send_or_give_up(self, message: OutboxMessage) -> OutboxMessage | None:
         try:
@@ -344,6 +367,7 @@ class Outbox:
         Nobody waits for a message of a broadcast: there the operator's count is enough.
         """
         self._begun.pop((message.run_id, message.step), None)
+        self._since.pop(message.outbox_id, None)
         if message.method in _COSMETIC:
             self._settler.sent(message.outbox_id)
             return

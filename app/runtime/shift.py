@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import TypeVar
 
+from app.observe.metrics import Meter
 from app.runtime.broadcast import Broadcasts, announce
 from app.runtime.decision import Rules, Unused
 from app.runtime.jobs import Jobs, Worker
@@ -44,39 +46,47 @@ class Shift:
         worker: Worker,
         stop: asyncio.Event,
         take_unused: Callable[[Unused], None],
+        meter: Meter,
     ) -> None:
         self._rules = rules
         self._store = store
         self._outbox = outbox
         self._bot_stops = stop
         self._take_unused = take_unused
+        self._meter = meter
         self._turns = asyncio.Lock()
         self._is_uncertain = False
         botname = rules().botname
         self._timers = Timers(botname, store, self._deliver, stop)
-        self._jobs = Jobs(botname, store, worker, self.feed, stop)
+        self._jobs = Jobs(botname, store, worker, self.feed, stop, meter)
         self._broadcasts = Broadcasts(botname, store, self._announce, outbox.spare, stop)
         outbox.on_broadcast = self._broadcasts.wake
 
     async def apply(self, updates: Sequence[Update]) -> None:
         """Apply updates; returns when their effects are committed."""
-        await self._turn(apply, updates)
+        self._count(updates)
+        result, _ = await self._turn(apply, updates, _since(updates))
+        self._time(updates, result)
 
     async def accept(self, updates: Sequence[Update]) -> None:
         """Apply updates as ``apply`` does, but raise ``StoreUnavailable`` soon: they will be sent again."""
+        self._count(updates)
         try:
             async with asyncio.timeout(BUSY_SECONDS):
                 await self._turns.acquire()
         except TimeoutError:
             raise StoreUnavailable("an earlier turn still waits for the database; try again") from None
         try:
+            begun = monotonic()
             result = await apply(self._store, self._rules(), updates)
-            is_uncertain = await self._queue(result)
+            self._meter.turn_seconds.observe(monotonic() - begun)
+            is_uncertain = await self._queue(result, _since(updates))
         except StoreUnavailable:
             self._is_uncertain = True
             raise
         finally:
             self._turns.release()
+        self._time(updates, result)
         self._pass_on(result, is_uncertain=is_uncertain)
 
     async def feed(self, one: Feed) -> bool:
@@ -148,34 +158,41 @@ class Shift:
                     raise outcome
 
     async def _deliver(self, timers: Sequence[Timer]) -> None:
-        await self._turn(deliver, timers)
+        result, _ = await self._turn(deliver, timers)
+        self._meter.timers_delivered.inc(len(timers) - result.seen - result.postponed)
+        self._meter.timers_postponed.inc(result.postponed)
 
     async def _announce(self, targets: Sequence[Target]) -> None:
         await self._turn(announce, targets)
 
-    async def _turn(self, turn: Turn[T], batch: Sequence[T]) -> tuple[Result, int]:
+    async def _turn(
+        self, turn: Turn[T], batch: Sequence[T], since: Mapping[int | None, float] | None = None
+    ) -> tuple[Result, int]:
         """Commit a turn, one at a time, so that messages are queued as they were committed; count the attempts."""
         rules, attempts = self._rules(), 0
 
         async def attempt() -> Result:
             nonlocal attempts
             attempts += 1
-            return await turn(self._store, rules, batch)
+            begun = monotonic()
+            result = await turn(self._store, rules, batch)
+            self._meter.turn_seconds.observe(monotonic() - begun)
+            return result
 
         async with self._turns:
             result = await when_available(attempt, self._bot_stops)
             self._is_uncertain = self._is_uncertain or attempts > 1
-            is_uncertain = await self._queue(result)
+            is_uncertain = await self._queue(result, since or {})
         self._pass_on(result, is_uncertain=is_uncertain)
         return result, attempts
 
-    async def _queue(self, result: Result) -> bool:
+    async def _queue(self, result: Result, since: Mapping[int | None, float]) -> bool:
         """Queue the messages; tell whether there may be more than the result knows of.
 
         A failed attempt, or another host, may have committed without our hearing of it.
         """
         is_uncertain, self._is_uncertain = self._is_uncertain, False
-        await self._outbox.receive(result.messages, result.backlog)
+        await self._outbox.receive(result.messages, result.backlog, since)
         if is_uncertain or result.seen:
             await self._outbox.catch_up()
         return is_uncertain
@@ -190,3 +207,24 @@ class Shift:
         self._jobs.cancel(result.jobs_cancelled)
         for one in result.unused:
             self._take_unused(one)
+
+    def _count(self, updates: Sequence[Update]) -> None:
+        for update in updates:
+            self._meter.received(update.kind)
+
+    def _time(self, updates: Sequence[Update], result: Result) -> None:
+        """Count what became of updates, and how long it took."""
+        meter, now = self._meter, monotonic()
+        meter.committed.inc(result.committed)
+        if result.seen:
+            meter.seen.inc(result.seen)
+        if result.dead:
+            meter.dead.inc(result.dead)
+            meter.dead_updates.inc(result.dead)
+        for update in updates:
+            meter.commit_seconds.observe(now - update.received_at)
+
+
+def _since(updates: Sequence[Update]) -> dict[int | None, float]:
+    """Return when the newest update of each chat came in."""
+    return {update.chat_id: update.received_at for update in updates}

@@ -22,7 +22,6 @@ from app.engine.press import needs_run_id
 from app.engine.start import requested_course
 from app.engine.state import Chat
 from app.observe.logs import get_log
-from app.observe.metrics import DEAD_UPDATES, TIMERS, UPDATES
 from app.runtime.decision import Decision, Rules, Unused
 from app.store.errors import StoreUnavailable
 from app.store.rows import (
@@ -69,7 +68,8 @@ class Result:
 
     ``messages`` are stored and to be sent by this host; ``notices`` (callback id, text) are not stored. ``seen`` counts
     what had no effect because it was used up: updates and timers that an earlier turn had committed, whose messages are
-    in the outbox, and jobs that were cancelled. ``has_timers`` and ``has_jobs`` say that some were started,
+    in the outbox, and jobs that were cancelled; ``committed`` and ``dead`` count the other updates, and ``postponed``
+    timers that are to be tried again later. ``has_timers`` and ``has_jobs`` say that some were started,
     ``jobs_cancelled`` names the runs whose jobs were cancelled. ``unused`` is left to the plugin. Of a chat in
     ``backlog`` older messages come first.
     """
@@ -77,6 +77,9 @@ class Result:
     messages: list[OutboxMessage] = field(default_factory=list)
     notices: list[tuple[str, str]] = field(default_factory=list)
     seen: int = 0
+    committed: int = 0
+    dead: int = 0
+    postponed: int = 0
     has_timers: bool = False
     has_jobs: bool = False
     jobs_cancelled: list[int] = field(default_factory=list)
@@ -88,6 +91,9 @@ class Result:
         self.messages += other.messages
         self.notices += other.notices
         self.seen += other.seen
+        self.committed += other.committed
+        self.dead += other.dead
+        self.postponed += other.postponed
         self.has_timers = self.has_timers or other.has_timers
         self.has_jobs = self.has_jobs or other.has_jobs
         self.jobs_cancelled += other.jobs_cancelled
@@ -185,9 +191,8 @@ async def _deliver_alone(store: Store, rules: Rules, timer: Timer) -> Result:
         raise
     except Exception:
         log.exception("timer postponed", bot=rules.botname, timer=timer.timer_id, chat=timer.chat_id)
-        TIMERS.labels(rules.botname, "postponed").inc()
         await store.postpone_timer(rules.botname, timer.timer_id, POSTPONED_SECONDS)
-        return Result()
+        return Result(postponed=1)
 
 
 async def _deliver(store: Store, rules: Rules, timers: Sequence[Timer]) -> Result:
@@ -196,9 +201,7 @@ async def _deliver(store: Store, rules: Rules, timers: Sequence[Timer]) -> Resul
         Feed(TimeReached(Learner(timer.chat_id), now, timer.run_id, timer.element_id), timer_id=timer.timer_id)
         for timer in timers
     ]
-    result = await feed(store, rules, feeds)
-    TIMERS.labels(rules.botname, "delivered").inc(len(timers) - result.seen)
-    return result
+    return await feed(store, rules, feeds)
 
 
 async def _apply_alone(store: Store, rules: Rules, update: Update) -> Result:
@@ -208,15 +211,14 @@ async def _apply_alone(store: Store, rules: Rules, update: Update) -> Result:
         raise
     except Exception:
         log.exception("update set aside", bot=rules.botname, update=update.update_id, chat=update.chat_id)
-        DEAD_UPDATES.labels(rules.botname).inc()
-        UPDATES.labels(rules.botname, "dead").inc()
         apology = None
         if update.chat_id is not None and update.event is not None:
             text = rules.texts(update.event.learner.language_code).apology
             apology = NewMessage(update.chat_id, "sendMessage", {"chat_id": update.chat_id, "text": text})
         dead = DeadUpdate(update.update_id, update.chat_id, dict(update.raw), traceback.format_exc())
         queued, backlog = await store.bury(rules.botname, dead, apology)
-        return Result(queued, [(update.callback_id, "")] if update.callback_id else [], backlog=backlog)
+        notices = [(update.callback_id, "")] if update.callback_id else []
+        return Result(queued, notices, dead=1, backlog=backlog)
 
 
 async def _turn(store: Store, rules: Rules, updates: Sequence[Update]) -> Result:
@@ -228,8 +230,7 @@ async def _turn(store: Store, rules: Rules, updates: Sequence[Update]) -> Result
         decision = await _decide(turn, rules, loaded, relevant)
         result = await _save(turn, decision)
     result.seen = sum(update.update_id not in loaded.fresh for update in relevant)
-    UPDATES.labels(rules.botname, "committed").inc(len(loaded.fresh))
-    UPDATES.labels(rules.botname, "seen").inc(result.seen)
+    result.committed = len(loaded.fresh)
     return result
 
 

@@ -296,6 +296,27 @@ class BotFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class RunPlace:
+    """How many runs of a course stand at an element, by their newest row, or have ended (then it is ``None``)."""
+
+    botname: str
+    course_id: str
+    element_id: str | None
+    is_ended: bool
+    runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseFigures:
+    """How large the database is, in bytes, and how many connections its server has and admits."""
+
+    at: datetime
+    size: int
+    connections: int
+    max_connections: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeadUpdate:
     """An update that could not be applied, as Telegram sent it, and why."""
 

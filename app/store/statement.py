@@ -141,8 +141,13 @@ BIND_PARTICIPANT = """
       AND (chat_id = %(chat_id)s OR chat_id IS NULL AND lower(username) = lower(%(username)s))
 """
 
+# active_at changes once a minute at most: it is in an index, so that a row that gets another one costs much more.
 SAVE_CHATS = """
     UPDATE chat SET username = new.username, state = new.state, updated_at = now(),
+        active_at = CASE
+            WHEN new.has_written AND coalesce(chat.active_at < now() - interval '1 minute', true) THEN now()
+            ELSE chat.active_at
+        END,
         is_blocked = chat.is_blocked AND NOT new.has_written,
         language_code = coalesce(new.language_code, chat.language_code)
     FROM json_to_recordset(%(rows)s::json) AS new (
@@ -579,4 +584,53 @@ SET_PLUGIN_DATA = """
 
 FORGET_PLUGIN_STATE = """
     DELETE FROM plugin_state WHERE botname = %(botname)s AND key = %(key)s AND state IS NULL AND data = '{}'
+"""
+
+# Of all bots at once, because a host may have a thousand. Late is what has not been delivered within some seconds.
+FIGURES = """
+    SELECT botname, now() AS at, active_5m, active_24h, active_7d, outbox, outbox_age, timers_late, jobs_open,
+        coalesce(dead_updates, 0) AS dead_updates
+    FROM unnest(%(botnames)s::text[]) AS bot (botname)
+    CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE active_at > now() - interval '5 minutes') AS active_5m,
+            count(*) FILTER (WHERE active_at > now() - interval '24 hours') AS active_24h,
+            count(*) AS active_7d
+        FROM chat WHERE chat.botname = bot.botname AND active_at > now() - interval '7 days'
+    ) AS active
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS outbox, extract(epoch FROM now() - min(created_at))::float8 AS outbox_age
+        FROM outbox WHERE outbox.botname = bot.botname AND failed_at IS NULL
+    ) AS unsent
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS timers_late FROM waiting_element
+        WHERE waiting_element.botname = bot.botname AND is_waiting AND run_id IS NOT NULL
+          AND due_at < now() - interval '5 seconds'
+    ) AS late
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS jobs_open FROM job WHERE job.botname = bot.botname
+    ) AS open
+    LEFT JOIN (
+        SELECT botname, count(*) AS dead_updates FROM dead_update
+        WHERE botname = ANY (%(botnames)s::text[]) GROUP BY botname
+    ) AS dead USING (botname)
+"""
+
+RUN_PLACES = """
+    SELECT botname, course_id, element_id, is_ended, count(*) AS runs
+    FROM (
+        SELECT botname, course_id, run_id, coalesce(is_ended, false) AS is_ended FROM run
+        WHERE botname = ANY (%(botnames)s::text[]) AND course_id IS NOT NULL
+    ) AS started
+    LEFT JOIN LATERAL (
+        SELECT element_id FROM conversation
+        WHERE conversation.run_id = started.run_id AND NOT started.is_ended
+        ORDER BY conversation_id DESC LIMIT 1
+    ) AS place ON true
+    GROUP BY botname, course_id, element_id, is_ended
+"""
+
+DATABASE_FIGURES = """
+    SELECT now() AS at, pg_database_size(current_database()) AS size,
+        (SELECT sum(numbackends)::integer FROM pg_stat_database) AS connections,
+        current_setting('max_connections')::integer AS max_connections
 """

@@ -23,7 +23,9 @@ from app.store.pin import Pins
 from app.store.rows import (
     Backlog,
     Ban,
+    BotFigures,
     ChatRecord,
+    DatabaseFigures,
     DeadUpdate,
     Job,
     Json,
@@ -32,6 +34,7 @@ from app.store.rows import (
     OutboxMessage,
     Participant,
     RunOwner,
+    RunPlace,
     Said,
     SentPoll,
     Standing,
@@ -407,6 +410,25 @@ class Store:
             dropped = await connection.execute(statement.DROP_COURSE, scope)
             await connection.execute(statement.DROP_ELEMENTS, scope)
         return dropped.rowcount > 0
+
+    async def figures(self, botnames: Sequence[str]) -> list[BotFigures]:
+        """Return what the tables say of these bots now."""
+        return await self._fetch(BotFigures, statement.FIGURES, {"botnames": list(botnames)})
+
+    async def run_places(self, botnames: Sequence[str]) -> list[RunPlace]:
+        """Return where the runs of these bots stand; dear, as it looks at each run."""
+        return await self._fetch(RunPlace, statement.RUN_PLACES, {"botnames": list(botnames)})
+
+    async def database_figures(self) -> DatabaseFigures:
+        """Return how large and how busy the database is."""
+        (found,) = await self._fetch(DatabaseFigures, statement.DATABASE_FIGURES, {})
+        return found
+
+    def connections(self) -> tuple[int, int, int]:
+        """Return how many connections are in use and how many are idle, and how many wait for one."""
+        known = self._pool.get_stats()
+        idle = known.get("pool_available", 0)
+        return known.get("pool_size", 0) - idle, idle, known.get("requests_waiting", 0)
 
     async def tag(self, botname: str, chat_id: int, tag: str) -> None:
         """Give the learner a tag; who has it already keeps it."""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any, TypeGuard
 
 from app.engine.event import (
@@ -48,7 +49,7 @@ class Update:
     """One update: its id, whose chat it concerns and what it means there.
 
     ``callback_id`` is set for presses: they are answered even when the update was seen before. ``raw`` is what Telegram
-    sent.
+    sent, ``received_at`` when, by the process's own clock.
     """
 
     update_id: int
@@ -56,6 +57,7 @@ class Update:
     chat_id: int | None = None
     event: Event | None = None
     callback_id: str | None = None
+    received_at: float = field(default_factory=monotonic, compare=False, repr=False)
 
     @property
     def kind(self) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app.observe.logs import get_log
-from app.observe.metrics import SENDS, UNKNOWN_SENDS
+from app.observe.metrics import Meter, SendOutcome, meter_of
 from app.telegram.api import ANSWER_TIMEOUT, BotApi, backoff
 from app.telegram.encode import Request
 from app.telegram.error import FloodWait, Rejected, TelegramError, Unavailable
@@ -51,8 +51,9 @@ class Sender:
     Without ``limits`` it is as fast as the server allows.
     """
 
-    def __init__(self, name: str, api: BotApi, limits: Limits | None = None) -> None:
+    def __init__(self, name: str, api: BotApi, limits: Limits | None = None, meter: Meter | None = None) -> None:
         self._name = name
+        self._meter = meter or meter_of(name)
         self._api = api
         self._limits = limits
         self._open = asyncio.Event()
@@ -167,12 +168,12 @@ class Sender:
                 await self._closed.wait()
                 raise SenderClosedError
 
-    def _count(self, request: Request, outcome: str) -> None:
-        SENDS.labels(self._name, request.method, outcome).inc()
+    def _count(self, request: Request, outcome: SendOutcome) -> None:
+        self._meter.called(request.method, outcome)
 
     def _note_trouble(self, method: str, trouble: Unavailable, waits: Backoff) -> None:
         if trouble.was_sent:
-            UNKNOWN_SENDS.labels(self._name).inc()
+            self._meter.unknown_sends.inc()
         log.warning(
             "telegram unavailable, will send again",
             bot=self._name,

@@ -54,7 +54,7 @@ TEST = BotSettings(name="test_bot", bot_name="test_bot", token=f"9{TOKEN}", fold
 )
 def test_the_selected_bots(checkout: Checkout, names: list[str], bots: tuple[BotSettings, ...]) -> None:
     fleet = checkout.load(CONFIG, ENVIRON)
-    assert host_settings(fleet, names, database_url=DATABASE) == HostSettings(bots, DATABASE)
+    assert host_settings(fleet, names, database_url=DATABASE) == HostSettings(bots, DATABASE, disk=Path())
 
 
 @pytest.mark.parametrize(
