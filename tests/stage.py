@@ -15,8 +15,8 @@ import aiohttp
 from psycopg import AsyncConnection, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from app.config.settings import BotSettings, HostSettings
-from app.config.tokens import sandbox_token
+from app.config.settings import AlertSettings, BotSettings, HostSettings
+from app.config.tokens import ALERTS, sandbox_token
 from app.course.course import Course
 from app.course.element import Dialog, End, Input
 from app.course.markup import parse
@@ -28,7 +28,8 @@ from tests.database import query
 class Stage:
     """Runs hosts against one sandbox and one database; ``scripts`` is an empty folder for courses.
 
-    Hosts that start serve their pages at ``listen``, if it is set; with ``has_limits`` they keep Telegram's limits.
+    Hosts that start serve their pages at ``listen``, if it is set; with ``has_limits`` they keep Telegram's limits,
+    with ``alerts`` they report failures.
     """
 
     def __init__(self, sandbox_url: str, client: SandboxClient, database_url: str, scripts: Path) -> None:
@@ -38,6 +39,7 @@ class Stage:
         self.scripts = scripts
         self.listen: tuple[str, int] | None = None
         self.has_limits: bool | None = None
+        self.alerts: AlertSettings | None = None
         self._running: dict[Host, asyncio.Task[None]] = {}
         self._processes: list[asyncio.subprocess.Process] = []
 
@@ -60,7 +62,13 @@ class Stage:
     def settings(self, *bots: BotSettings) -> HostSettings:
         """Return the settings of a host with these bots, by default one."""
         return HostSettings(
-            bots or (self.bot(),), self.database_url, self.sandbox_url, self.scripts, self.listen, self.has_limits
+            bots or (self.bot(),),
+            self.database_url,
+            self.sandbox_url,
+            self.scripts,
+            self.listen,
+            self.has_limits,
+            alerts=self.alerts,
         )
 
     def start(self, *bots: BotSettings) -> Host:
@@ -68,6 +76,13 @@ class Stage:
         host = Host(self.settings(*bots))
         self._running[host] = asyncio.create_task(host.run())
         return host
+
+    async def operator(self, learner_id: int = 99) -> LearnerClient:
+        """Return whom hosts that are started from now on, also by ``spawn``, report failures to."""
+        operator = self.learner(ALERTS, learner_id)
+        await operator.send("/start")
+        self.alerts = AlertSettings(str(learner_id), sandbox_token(ALERTS))
+        return operator
 
     async def stop(self, host: Host) -> None:
         """Stop a host as SIGTERM does."""
@@ -88,6 +103,7 @@ class Stage:
             "TELEGRAM_API_URL": self.sandbox_url,
             "LANGUAGE": "en",
             "PYTHONPATH": str(Path(__file__).parent.parent),
+            **({"ALERTS_CHAT_ID": self.alerts.chat_id, "ALERTS_BOT_TOKEN": self.alerts.token} if self.alerts else {}),
             **more,
         }
         process = await asyncio.create_subprocess_exec(

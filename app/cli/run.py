@@ -216,7 +216,8 @@ async def _sandbox(fleet: Fleet, port: int) -> AsyncIterator[str | None]:
         yield None
         return
     from app.cli.sandbox import running_sandbox
-    from app.config.tokens import sandbox_token
+    from app.config.tokens import ALERTS, sandbox_token
 
-    async with running_sandbox(LOCAL, port, [sandbox_token(bot.name) for bot in fleet.bots]) as url:
+    names = [bot.name for bot in fleet.bots] + ([ALERTS] if fleet.alerts else [])
+    async with running_sandbox(LOCAL, port, [sandbox_token(name) for name in names]) as url:
         yield url

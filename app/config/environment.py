@@ -18,13 +18,14 @@ from app.config.rules import Admin, Commands, language_of
 from app.config.settings import (
     MAX_CONNECTIONS,
     TELEGRAM_API_URL,
+    AlertSettings,
     BotSettings,
     DialogSettings,
     HostSettings,
     Mode,
     WebhookSettings,
 )
-from app.config.tokens import SANDBOX_TOKEN, is_well_formed, sandbox_token, shown
+from app.config.tokens import ALERTS, SANDBOX_TOKEN, is_well_formed, sandbox_token, shown
 from app.errors import EXIT_USAGE, FlotillaError, InputError, Problem
 
 BOTS_VARIABLE = "FLOTILLA_BOTS"
@@ -44,6 +45,8 @@ _REMEDIES = {
     "BOT_API_TOKEN": "get a token from @BotFather and put BOT_API_TOKEN=... into .env",
     "DATABASE_URL": "write it like postgresql://user:password@host/database",
     "WEBHOOK_URL": "write the https:// address of this bot's webhook, or BOT_MODE=polling",
+    "ALERTS_CHAT_ID": "write the id of the chat that gets alerts, or take ALERTS_BOT_TOKEN out",
+    "ALERTS_BOT_TOKEN": "put the token of the bot that sends alerts into .env, or take ALERTS_CHAT_ID out",
     "WEBHOOK_SECRET_TOKEN": "make one of 32 random letters and digits",
 }
 
@@ -100,6 +103,7 @@ def host_settings_from_environment(environ: Mapping[str, str], arguments: Sequen
         listen=_listen(environ, problems) if any(bot.app_url or bot.mode is Mode.WEBHOOK for bot in bots) else None,
         has_limits=_limits(environ, problems),
         metrics=_metrics(environ, problems),
+        alerts=_alerts(environ, problems),
     )
     if problems:
         raise InputError(problems)
@@ -133,6 +137,17 @@ def _limits(environ: Mapping[str, str], problems: list[Problem]) -> bool | None:
     if value not in (None, "true", "false"):
         problems.append(_problem("TELEGRAM_LIMITS", f"is {shown(value or '')}", "write true or false"))
     return None if value is None else value == "true"
+
+
+def _alerts(environ: Mapping[str, str], problems: list[Problem]) -> AlertSettings | None:
+    """Find where failures are reported to; a chat without a token, or the other way round, is a mistake."""
+    chat_id, token = environ.get("ALERTS_CHAT_ID", ""), environ.get("ALERTS_BOT_TOKEN", "")
+    if not chat_id and not token:
+        return None
+    for variable, value in (("ALERTS_CHAT_ID", chat_id), ("ALERTS_BOT_TOKEN", token)):
+        if not value:
+            problems.append(_missing(variable))
+    return AlertSettings(chat_id, sandbox_token(ALERTS) if token == SANDBOX_TOKEN else token)
 
 
 def _listen(environ: Mapping[str, str], problems: list[Problem]) -> tuple[str, int]:

@@ -30,7 +30,6 @@ from app.config.rules import (
     TokenReference,
     TokenVariable,
     UrlPath,
-    VariableName,
     Variables,
     WebhookSecret,
     WebhookUrl,
@@ -75,7 +74,7 @@ class Alerts(Section):
     """Where hosts report failures by themselves."""
 
     chat_id: ChatId = Field(description="Chat that gets the alerts")
-    token_env: VariableName = Field(description="Variable that holds the token of the bot that sends them")
+    token_env: TokenVariable = Field(description="Variable that holds the token of the bot that sends them")
     runbook: Line | None = Field(None, description="URL of docs/runbook.md, to which alerts link; default: its path")
 
 

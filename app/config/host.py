@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 from app.config.dialog import dialog_settings
 from app.config.fleet import Bot, Fleet
 from app.config.options import Options
-from app.config.settings import BotSettings, HostSettings, Mode, WebhookSettings
+from app.config.settings import AlertSettings, BotSettings, HostSettings, Mode, WebhookSettings
 from app.config.template import resolve
-from app.config.tokens import sandbox_token
+from app.config.tokens import ALERTS, sandbox_token
 from app.errors import EXIT_USAGE, FlotillaError
 
 
@@ -57,7 +57,17 @@ def host_settings(
     bots = tuple(_bot_settings(fleet, bot, listen) for bot in select_bots(fleet, names))
     has_limits = {"true": True, "false": False}.get(fleet.environ.get("TELEGRAM_LIMITS", ""))
     disk = fleet.path.parent
-    return HostSettings(bots, database_url, url, fleet.scripts, listen, has_limits, metrics, disk)
+    return HostSettings(
+        bots, database_url, url, fleet.scripts, listen, has_limits, metrics, disk, alert_settings(fleet)
+    )
+
+
+def alert_settings(fleet: Fleet) -> AlertSettings | None:
+    """Return where hosts of a fleet report failures to; ``None`` when they do not."""
+    if fleet.alerts is None:
+        return None
+    token = sandbox_token(ALERTS) if fleet.sandbox else fleet.environ[fleet.alerts.token_env]
+    return AlertSettings(fleet.alerts.chat_id, token)
 
 
 def _bot_settings(fleet: Fleet, bot: Bot, listen: tuple[str, int] | None) -> BotSettings:

@@ -125,12 +125,21 @@ class BotSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertSettings:
+    """Which chat hosts report failures to, and the token of the bot that sends them."""
+
+    chat_id: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class HostSettings:
     """What a host runs and where: its bots, the database, the Bot API server and the folder with the courses.
 
     With ``listen`` (address, port) it serves its bots' web pages and webhooks there. ``has_limits`` holds messages back
     that are above Telegram's limits; ``None`` does so with Telegram's own server only. At ``metrics`` (address, port)
-    it serves ``/metrics``; ``disk`` is any path on the disk that they watch.
+    it serves ``/metrics``; ``disk`` is any path on the disk that is watched. With ``alerts`` it tells operators what
+    goes wrong in the fleet.
     """
 
     bots: tuple[BotSettings, ...]
@@ -141,6 +150,7 @@ class HostSettings:
     has_limits: bool | None = None
     metrics: tuple[str, int] | None = None
     disk: Path = Path("/")
+    alerts: AlertSettings | None = None
 
     @property
     def is_limited(self) -> bool:

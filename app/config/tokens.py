@@ -8,6 +8,9 @@ import re
 SANDBOX_TOKEN = "sandbox"  # noqa: S105 - the word that stands for "derive it from the name"
 """Written in place of a token, it means :func:`sandbox_token` of the bot's name."""
 
+ALERTS = "alerts"
+"""The name, in the sandbox, of the bot that sends alerts."""
+
 _TELEGRAM_TOKEN = re.compile(r"[0-9]{3,}:[A-Za-z0-9_-]{30,}")
 _SANDBOX_PREFIX = "sandbox-"
 _NOT_IN_TOKENS = re.compile(r"[^A-Za-z0-9_-]")

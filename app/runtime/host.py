@@ -22,6 +22,7 @@ from app.runtime.gauges import Gauges
 from app.runtime.library import Library
 from app.runtime.pace import start_delay
 from app.runtime.status import FILE_NAME, status_of, write_status
+from app.runtime.watch import watching
 from app.runtime.web import WebServer
 from app.runtime.webhook import webhook_routes
 from app.store.errors import StoreUnavailable
@@ -96,11 +97,12 @@ class Host:
         Raises ``NoBotLeftError`` when every bot ended by itself, ``AddressInUseError`` when the pages cannot be served,
         and the store's errors when the database cannot be used at the start; later it is waited for.
         """
-        async with _services(self._settings) as services:
+        settings = self._settings
+        async with _services(settings) as services:
             self._id = services.store.host
             self._figures = Figures(services.store)
-            self.crew = Crew([Bot(bot, self._library(bot), services) for bot in self._settings.bots])
-            async with self._web(services.store):
+            self.crew = Crew([Bot(bot, self._library(bot), services) for bot in settings.bots])
+            async with self._web(services.store), watching(settings, self.bots, services, self._stop):
                 with self._metrics(services.store):
                     await self._run_bots(services, ready)
         if not self._stop.is_set():

@@ -16,8 +16,8 @@ Connect = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
 CRASH_MINUTES = 15
 """For so long a crash counts."""
 
-LATE_SECONDS = 60
-"""A timer that is due for longer is late."""
+LATE_SECONDS = 5
+"""A timer that is due for longer is late, as in ``FIGURES``."""
 
 KEPT = timedelta(days=3)
 """How long it is remembered what ran; a bot that is down for longer is given up."""

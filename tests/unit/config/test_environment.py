@@ -12,6 +12,7 @@ from app.config.environment import TooManyArgumentsError, host_settings_from_env
 from app.config.options import Options
 from app.config.settings import (
     REASONING_MODELS,
+    AlertSettings,
     Api,
     BotSettings,
     DialogSettings,
@@ -235,7 +236,36 @@ def test_limits_are_those_of_telegrams_own_server(variables: dict[str, str], exp
     assert host_settings_from_environment(OLD | variables).is_limited is expected
 
 
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, None),
+        ({"ALERTS_CHAT_ID": "", "ALERTS_BOT_TOKEN": ""}, None),
+        ({"ALERTS_CHAT_ID": "-100", "ALERTS_BOT_TOKEN": "whatever it is"}, AlertSettings("-100", "whatever it is")),
+        ({"ALERTS_CHAT_ID": "@us", "ALERTS_BOT_TOKEN": "sandbox"}, AlertSettings("@us", sandbox_token("alerts"))),
+    ],
+)
+def test_where_failures_are_reported(variables: dict[str, str], expected: AlertSettings | None) -> None:
+    assert host_settings_from_environment(OLD | variables).alerts == expected
+
+
+def test_the_token_for_alerts_is_not_shown() -> None:
+    settings = host_settings_from_environment(OLD | {"ALERTS_CHAT_ID": "7", "ALERTS_BOT_TOKEN": "s3cret"})
+    assert "s3cret" not in repr(settings)
+
+
 ERRORS = [
+    (
+        OLD | {"ALERTS_CHAT_ID": "7"},
+        [
+            "ALERTS_BOT_TOKEN: is not set; "
+            "put the token of the bot that sends alerts into .env, or take ALERTS_CHAT_ID out"
+        ],
+    ),
+    (
+        OLD | {"ALERTS_BOT_TOKEN": "1:a"},
+        ["ALERTS_CHAT_ID: is not set; write the id of the chat that gets alerts, or take ALERTS_BOT_TOKEN out"],
+    ),
     (OLD | {"TELEGRAM_LIMITS": "off"}, ["TELEGRAM_LIMITS: is 'off'; write true or false"]),
     (
         OLD | {"BOT_COMMANDS": "help,nxt", "BOT_KEYWORDS": "yes", "BOT_ADMINS": "5,@ann"},

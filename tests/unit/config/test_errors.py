@@ -291,6 +291,17 @@ CONFIGS = [
         ],
     ),
     (
+        "alerts: {chat_id: 5, token_env: BROKEN}\nbots: [{name: a, token_env: A}]",
+        [
+            "1: alerts/token_env: the value of BROKEN is not a bot token; "
+            "copy it from @BotFather: digits, a colon, 35 characters"
+        ],
+    ),
+    (
+        "alerts: {chat_id: 5, token_env: UNSET}\nbots: [{name: a, token_env: A}]",
+        ["1: alerts/token_env: variable UNSET is not set; put UNSET=... into .env"],
+    ),
+    (
         "image: A B\nalerts: {chat_id: [], token_env: A}\nbots: [{name: a, token_env: A}]",
         [
             "1: image: 'A B' is not the name of an image; write it like ghcr.io/acme/flotilla",

@@ -9,7 +9,15 @@ import pytest
 
 from app.config.host import UnknownBotError, host_settings
 from app.config.options import Options
-from app.config.settings import BotSettings, DialogSettings, HostSettings, Mode, VoiceSettings, WebhookSettings
+from app.config.settings import (
+    AlertSettings,
+    BotSettings,
+    DialogSettings,
+    HostSettings,
+    Mode,
+    VoiceSettings,
+    WebhookSettings,
+)
 from app.config.tokens import sandbox_token
 
 if TYPE_CHECKING:
@@ -78,6 +86,16 @@ def test_the_sandbox_needs_no_tokens(checkout: Checkout) -> None:
     settings = host_settings(fleet, database_url=DATABASE, telegram_url="http://localhost:8080")
     assert [bot.token for bot in settings.bots] == [sandbox_token("a"), sandbox_token("b"), sandbox_token("c")]
     assert settings.telegram_url == "http://localhost:8080"
+
+
+@pytest.mark.parametrize(
+    ("telegram", "token"), [("sandbox", sandbox_token("alerts")), ("http://localhost:8081", "2:alerts")]
+)
+def test_where_failures_are_reported(checkout: Checkout, telegram: str, token: str) -> None:
+    config = f"telegram: {telegram}\nalerts: {{chat_id: -100, token_env: B}}\nbots: [{{name: a, token_env: A}}]\n"
+    fleet = checkout.load(config, {"A": "1:own", "B": "2:alerts"})
+    settings = host_settings(fleet, database_url=DATABASE, telegram_url="http://localhost:8080")
+    assert settings.alerts == AlertSettings("-100", token)
 
 
 def test_another_bot_api_server(checkout: Checkout) -> None:

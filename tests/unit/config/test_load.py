@@ -54,6 +54,7 @@ ENVIRON = {
     "WEBHOOK_SECRET_TOKEN": "s3cret",
     "WEBHOOK_BASE_URL": "https://other.example.org",
     "OPENAI_API_KEY": "the key",
+    "ALERTS_TOKEN": f"1{TOKEN}",
 }
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+import yaml
 
 from app.runtime.alerts import (
     CONNECTIONS_SHARE,
@@ -22,7 +24,16 @@ from app.runtime.alerts import (
     text_of,
     told,
 )
-from app.store.watch import Alarm, Situation, Watched
+from app.runtime.signs import (
+    CERTIFICATE_SECONDS,
+    DAY,
+    DISK_SHARE,
+    ERROR_SECONDS,
+    ERRORS,
+    POLL_SECONDS,
+    WEBHOOK_SECONDS,
+)
+from app.store.watch import CRASH_MINUTES, Alarm, Situation, Watched
 
 START = datetime(2026, 11, 22, 3, tzinfo=UTC)
 
@@ -260,3 +271,39 @@ def test_every_alert_has_a_rule_and_no_cause_is_its_own() -> None:
     assert set(RULES) == set(Alert)
     assert all(alert not in rule.causes for alert, rule in RULES.items())
     assert all(re.fullmatch("[A-Z][A-Za-z]+", alert) for alert in Alert)
+
+
+ROOT = Path(__file__).parents[3]
+PROMETHEUS = yaml.safe_load((ROOT / "monitoring/prometheus/alerts.yml").read_text())["groups"][0]["rules"]
+
+
+def test_prometheus_has_the_same_alerts_and_waits() -> None:
+    units = {"": 0, "m": 60}
+    waits = {
+        rule["alert"]: int(rule.get("for", "0")[:-1] or 0) * units[rule.get("for", "")[-1:]] for rule in PROMETHEUS
+    }
+
+    assert waits == {str(alert): rule.wait for alert, rule in RULES.items()}
+
+
+@pytest.mark.parametrize(
+    ("alert", "condition"),
+    [
+        (Alert.CRASH_LOOP, f"[{CRASH_MINUTES}m])) >= {CRASHES}"),
+        (Alert.NOT_POLLING, f"> {POLL_SECONDS:g}"),
+        (Alert.WEBHOOK_ERRORS, f"< {WEBHOOK_SECONDS:g}"),
+        (Alert.MANY_ERRORS, f"[{ERROR_SECONDS / 60:g}m])) >= {ERRORS}"),
+        (Alert.OUTBOX_STUCK, f"> {OUTBOX_SECONDS:g}"),
+        (Alert.CERTIFICATE_EXPIRING, f"< {CERTIFICATE_SECONDS / DAY:g} * {DAY:g}"),
+        (Alert.CONNECTIONS_FULL, f"> {CONNECTIONS_SHARE:g}"),
+        (Alert.DISK_FULL, f"< {DISK_SHARE:g}"),
+    ],
+)
+def test_prometheus_has_the_same_thresholds(alert: Alert, condition: str) -> None:
+    (expression,) = [rule["expr"] for rule in PROMETHEUS if rule["alert"] == alert]
+    assert condition in expression
+
+
+def test_every_alert_has_its_section_in_the_runbook() -> None:
+    sections = re.findall(r"^## (\w+)$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
+    assert set(Alert) <= set(sections)

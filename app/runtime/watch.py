@@ -1,0 +1,184 @@
+"""The watch that hosts keep over the fleet: each reports its own bots, one looks at all and tells the operators.
+
+The one is whoever has the lock of the watch. What it has told is in the database, so that the next one goes on from
+there. While the database is away, the one that had the lock last tells of that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from app.config.settings import AlertSettings, HostSettings
+from app.observe.logs import get_log
+from app.runtime import alerts
+from app.runtime.alerts import Alert, Finding, findings, news, noted, text_of, told
+from app.runtime.bot import Bot, Services, State
+from app.runtime.signs import Eye, troubles
+from app.store.errors import StoreUnavailable
+from app.store.watch import Alarm, Entry
+from app.telegram.error import FloodWait, TelegramError
+
+REPORT_SECONDS = 60.0
+"""How often a host says again what has not changed."""
+
+FORGET_SECONDS = 3600.0
+"""How often old entries are deleted."""
+
+ANSWER_SECONDS = 10.0
+"""How long Telegram may take for a message."""
+
+PAUSE_SECONDS = 30.0
+"""How long it takes until the next attempt after a message could not be sent."""
+
+END_SECONDS = 10.0
+"""How long the last look may hold up the end of a host."""
+
+log = get_log(__name__)
+
+
+@asynccontextmanager
+async def watching(
+    settings: HostSettings, bots: Sequence[Bot], services: Services, stop: asyncio.Event
+) -> AsyncIterator[None]:
+    """Keep the watch meanwhile, if operators are to be told; ``stop`` is set when the host ends because it should."""
+    if settings.alerts is None:
+        yield
+        return
+    watcher = Watcher(bots, services, Messenger(settings.alerts, services), settings.disk)
+    task = asyncio.create_task(watcher.run(), name="watch")
+    try:
+        yield
+    finally:
+        watcher.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(END_SECONDS):
+                await task
+                await watcher.end(is_wanted=stop.is_set())
+
+
+class Messenger:
+    """Sends messages to the operators' chat; failing is logged, and hurts nobody."""
+
+    def __init__(self, settings: AlertSettings, services: Services) -> None:
+        self._settings = settings
+        self._session = services.session
+        self._not_before = 0.0
+
+    async def send(self, text: str) -> bool:
+        """Send a message, and tell whether it was; after a failure it is not tried for a while."""
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._not_before:
+            return False
+        params = {"chat_id": self._chat_id, "text": text, "link_preview_options": {"is_disabled": True}}
+        try:
+            await self._session.bot(self._settings.token).call("sendMessage", params, patience=ANSWER_SECONDS)
+        except TelegramError as trouble:
+            pause = trouble.retry_after if isinstance(trouble, FloodWait) else PAUSE_SECONDS
+            self._not_before = loop.time() + pause
+            log.warning(
+                "an alert cannot be sent; see alerts/chat_id and alerts/token_env, and let the chat admit the bot",
+                chat=self._settings.chat_id,
+                reason=trouble.description,
+                seconds=round(pause),
+            )
+            return False
+        return True
+
+    @property
+    def _chat_id(self) -> int | str:
+        chat_id = self._settings.chat_id
+        return int(chat_id) if chat_id.lstrip("-").isdecimal() else chat_id
+
+
+class Watcher:
+    """Reports what this host's bots do, and tells operators of the fleet while it has the watch."""
+
+    def __init__(self, bots: Sequence[Bot], services: Services, messenger: Messenger, disk: Path) -> None:
+        self._bots = bots
+        self._store = services.store
+        self._locks = services.locks
+        self._messenger = messenger
+        self._pace = alerts.PACE
+        self._stop = asyncio.Event()
+        self._eye = Eye(disk)
+        self._reported: list[Entry] | None = None
+        self._report_until = 0.0
+        self._forget_at = 0.0
+        self._has_watch = False
+        self._outage: tuple[Alarm, ...] = ()
+
+    def stop(self) -> None:
+        """End ``run`` after the look under way."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Look again and again until ``stop``; nothing that goes wrong here ends it."""
+        while not self._stop.is_set():
+            await self.look()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._pace.tick):
+                    await self._stop.wait()
+
+    async def look(self) -> None:
+        """Report what this host's bots do, and look at all if this host has the watch."""
+        try:
+            self._has_watch = await self._locks.watch()
+            await self._report()
+            if self._has_watch:
+                await self._look_at_all()
+            await self._note_outage(None)
+        except StoreUnavailable as trouble:
+            await self._note_outage(trouble)
+        except Exception:
+            log.exception("the watch over the fleet failed, trying again")
+
+    async def end(self, *, is_wanted: bool) -> None:
+        """Say that this host ends as it should; if it ends otherwise, say what it is that ended it."""
+        if not is_wanted:
+            await self.look()
+            return
+        with suppress(StoreUnavailable):
+            await self._store.watch.leave(self._store.host)
+
+    async def _report(self) -> None:
+        """Write down how the bots do, if that has changed or not been written for a while."""
+        now = asyncio.get_running_loop().time()
+        entries = self._entries()
+        if entries != self._reported or now >= self._report_until:
+            await self._store.watch.report(self._store.host, entries, is_first=self._reported is None)
+            self._reported, self._report_until = entries, now + REPORT_SECONDS
+
+    def _entries(self) -> list[Entry]:
+        signs = self._eye.look(self._bots)
+        return [
+            Entry(bot.settings.name, bot.botname, bot.state is State.STOPPED, troubles(seen))
+            for bot, seen in zip(self._bots, signs, strict=True)
+        ]
+
+    async def _look_at_all(self) -> None:
+        situation = await self._store.watch.situation()
+        after = noted(situation.alarms, findings(situation), situation.now)
+        after = await self._tell(after, situation.now)
+        await self._store.watch.keep(situation.alarms, after)
+        now = asyncio.get_running_loop().time()
+        if now >= self._forget_at:
+            await self._store.watch.forget(Alert.BOT_DOWN)
+            self._forget_at = now + FORGET_SECONDS
+
+    async def _note_outage(self, trouble: StoreUnavailable | None) -> None:
+        """Tell of a database that is away, and that it is back, if this host had the watch when it went."""
+        is_ours = trouble is not None and (self._has_watch or self._outage)
+        found = [Finding(Alert.DATABASE_DOWN, "", str(trouble))] if is_ours else []
+        now = datetime.now(UTC)
+        self._outage = await self._tell(noted(self._outage, found, now), now)
+
+    async def _tell(self, alarms: tuple[Alarm, ...], now: datetime) -> tuple[Alarm, ...]:
+        """Tell what is to be told, and return the alarms as they are then."""
+        message = news(alarms, now, self._pace)
+        if message is None or not await self._messenger.send(text_of(message, now)):
+            return alarms
+        return told(alarms, message, now)
