@@ -17,6 +17,7 @@ from app.config.predecessor import predecessor_variables
 from app.config.rules import Admin, Commands, language_of
 from app.config.settings import (
     MAX_CONNECTIONS,
+    RUNBOOK,
     TELEGRAM_API_URL,
     AlertSettings,
     BotSettings,
@@ -147,7 +148,12 @@ def _alerts(environ: Mapping[str, str], problems: list[Problem]) -> AlertSetting
     for variable, value in (("ALERTS_CHAT_ID", chat_id), ("ALERTS_BOT_TOKEN", token)):
         if not value:
             problems.append(_missing(variable))
-    return AlertSettings(chat_id, sandbox_token(ALERTS) if token == SANDBOX_TOKEN else token)
+    return AlertSettings(
+        chat_id,
+        sandbox_token(ALERTS) if token == SANDBOX_TOKEN else token,
+        environ.get("ALERTS_RUNBOOK") or RUNBOOK,
+        tuple(environ.get("ALERTS_MONITORING", "").split()),
+    )
 
 
 def _listen(environ: Mapping[str, str], problems: list[Problem]) -> tuple[str, int]:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from app.config.dialog import dialog_settings
 from app.config.fleet import Bot, Fleet
 from app.config.options import Options
-from app.config.settings import AlertSettings, BotSettings, HostSettings, Mode, WebhookSettings
+from app.config.settings import RUNBOOK, AlertSettings, BotSettings, HostSettings, Mode, WebhookSettings
 from app.config.template import resolve
 from app.config.tokens import ALERTS, sandbox_token
 from app.errors import EXIT_USAGE, FlotillaError
@@ -67,7 +67,7 @@ def alert_settings(fleet: Fleet) -> AlertSettings | None:
     if fleet.alerts is None:
         return None
     token = sandbox_token(ALERTS) if fleet.sandbox else fleet.environ[fleet.alerts.token_env]
-    return AlertSettings(fleet.alerts.chat_id, token)
+    return AlertSettings(fleet.alerts.chat_id, token, fleet.alerts.runbook or RUNBOOK)
 
 
 def _bot_settings(fleet: Fleet, bot: Bot, listen: tuple[str, int] | None) -> BotSettings:

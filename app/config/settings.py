@@ -16,6 +16,10 @@ MAX_CONNECTIONS = 40
 """How many requests at a time Telegram sends to a webhook unless told otherwise."""
 
 
+RUNBOOK = "docs/runbook.md"
+"""Where alerts say what to do, unless they are to link elsewhere; a path in the checkout."""
+
+
 class Mode(StrEnum):
     """How updates come in."""
 
@@ -126,10 +130,15 @@ class BotSettings:
 
 @dataclass(frozen=True, slots=True)
 class AlertSettings:
-    """Which chat hosts report failures to, and the token of the bot that sends them."""
+    """Which chat hosts report failures to, and the token of the bot that sends them.
+
+    ``runbook`` is where messages link to. While what is at all of ``monitoring`` (URLs) is ready, it tells instead.
+    """
 
     chat_id: str
     token: str = field(repr=False)
+    runbook: str = RUNBOOK
+    monitoring: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

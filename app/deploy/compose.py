@@ -438,6 +438,8 @@ def _alerts(fleet: Fleet) -> dict[str, str]:
     return {
         "ALERTS_CHAT_ID": _escaped(str(fleet.alerts.chat_id)),
         ALERTS_TOKEN: sandbox_token("alerts") if fleet.sandbox else token,
+        **({"ALERTS_RUNBOOK": _escaped(fleet.alerts.runbook)} if fleet.alerts.runbook else {}),
+        "ALERTS_MONITORING": " ".join(monitoring.READY_URLS),
     }
 
 

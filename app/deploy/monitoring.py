@@ -10,14 +10,14 @@ import json
 from collections.abc import Sequence
 
 from app.config.fleet import Fleet
-from app.config.settings import TELEGRAM_API_URL
+from app.config.settings import RUNBOOK, TELEGRAM_API_URL
 from app.deploy.text import scalar
 
 METRICS_PORT = 9400
 """Where each container that runs bots tells its figures; reachable by its neighbours only."""
 
-RUNBOOK = "docs/runbook.md"
-"""Where alerts say what to do; a path in the checkout."""
+READY_URLS = ("http://prometheus:9090/-/ready", "http://alertmanager:9093/-/ready")
+"""Where hosts see that they need not tell of failures themselves."""
 
 SANDBOX_URL = "http://sandbox:8080"
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import groupby
 
+from app.config.settings import RUNBOOK
 from app.config.tokens import redacted
 from app.store.watch import Alarm, Situation, Watched
 
@@ -216,11 +217,11 @@ def told(alarms: Iterable[Alarm], message: News, now: datetime) -> tuple[Alarm, 
     )
 
 
-def text_of(message: News, now: datetime) -> str:
+def text_of(message: News, now: datetime, runbook: str = RUNBOOK) -> str:
     """Return the message's text, which fits into one message of Telegram whatever the fleet's size."""
     parts = [
-        *_paragraphs("\N{LARGE RED CIRCLE} {names}", message.begun, now),
-        *_paragraphs("\N{LARGE RED CIRCLE} still, for {time}: {names}", message.ongoing, now),
+        *_paragraphs("\N{LARGE RED CIRCLE} {names}", message.begun, now, runbook),
+        *_paragraphs("\N{LARGE RED CIRCLE} still, for {time}: {names}", message.ongoing, now, runbook),
         *[
             "\N{LARGE GREEN CIRCLE} resolved: " + _names(alert, alarms) + f" (after {_longest(alarms, now)})"
             for alert, alarms in _by_alert(message.resolved)
@@ -230,7 +231,7 @@ def text_of(message: News, now: datetime) -> str:
     return text if len(text) <= TEXT_LENGTH else text[: TEXT_LENGTH - 1] + "…"
 
 
-def _paragraphs(head: str, alarms: Sequence[Alarm], now: datetime) -> Iterator[str]:
+def _paragraphs(head: str, alarms: Sequence[Alarm], now: datetime, runbook: str) -> Iterator[str]:
     for alert, same in _by_alert(alarms):
         rule = _rule(same[0])
         lines = [head.format(names=_names(alert, same), time=_longest(same, now)), rule.summary]
@@ -239,7 +240,7 @@ def _paragraphs(head: str, alarms: Sequence[Alarm], now: datetime) -> Iterator[s
             lines += [
                 redacted(f"{alarm.subject}: {alarm.detail}".removeprefix(": "))[:DETAIL_LENGTH] for alarm in details
             ]
-        yield "\n".join([*lines, f"→ {rule.remedy}", f"docs/runbook.md#{alert.lower()}"])
+        yield "\n".join([*lines, f"→ {rule.remedy}", f"{runbook}#{alert.lower()}"])
 
 
 def _by_alert(alarms: Sequence[Alarm]) -> Iterator[tuple[str, list[Alarm]]]:

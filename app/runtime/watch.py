@@ -12,10 +12,12 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from aiohttp import ClientError, ClientSession, ClientTimeout
+
 from app.config.settings import AlertSettings, HostSettings
 from app.observe.logs import get_log
 from app.runtime import alerts
-from app.runtime.alerts import Alert, Finding, findings, news, noted, text_of, told
+from app.runtime.alerts import Alert, Finding, News, findings, news, noted, text_of, told
 from app.runtime.bot import Bot, Services, State
 from app.runtime.signs import Eye, troubles
 from app.store.errors import StoreUnavailable
@@ -30,6 +32,9 @@ FORGET_SECONDS = 3600.0
 
 ANSWER_SECONDS = 10.0
 """How long Telegram may take for a message."""
+
+READY_SECONDS = 3.0
+"""How long Prometheus and Alertmanager may take to say that they are ready."""
 
 PAUSE_SECONDS = 30.0
 """How long it takes until the next attempt after a message could not be sent."""
@@ -68,11 +73,14 @@ class Messenger:
         self._session = services.session
         self._not_before = 0.0
 
-    async def send(self, text: str) -> bool:
-        """Send a message, and tell whether it was; after a failure it is not tried for a while."""
+    async def send(self, message: News, now: datetime) -> bool:
+        """Tell something, and say whether it is told; after a failure it is not tried for a while."""
         loop = asyncio.get_running_loop()
         if loop.time() < self._not_before:
             return False
+        if await self._is_told_elsewhere():
+            return True
+        text = text_of(message, now, self._settings.runbook)
         params = {"chat_id": self._chat_id, "text": text, "link_preview_options": {"is_disabled": True}}
         try:
             await self._session.bot(self._settings.token).call("sendMessage", params, patience=ANSWER_SECONDS)
@@ -87,6 +95,19 @@ class Messenger:
             )
             return False
         return True
+
+    async def _is_told_elsewhere(self) -> bool:
+        """Tell whether Prometheus and Alertmanager are there to do it."""
+        async with ClientSession(timeout=ClientTimeout(total=READY_SECONDS)) as http:
+            for url in self._settings.monitoring:
+                try:
+                    async with http.get(url) as answer:
+                        is_ready = answer.status == 200
+                except (ClientError, TimeoutError, ValueError):
+                    is_ready = False
+                if not is_ready:
+                    return False
+        return bool(self._settings.monitoring)
 
     @property
     def _chat_id(self) -> int | str:
@@ -179,6 +200,6 @@ class Watcher:
     async def _tell(self, alarms: tuple[Alarm, ...], now: datetime) -> tuple[Alarm, ...]:
         """Tell what is to be told, and return the alarms as they are then."""
         message = news(alarms, now, self._pace)
-        if message is None or not await self._messenger.send(text_of(message, now)):
+        if message is None or not await self._messenger.send(message, now):
             return alarms
         return told(alarms, message, now)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 
 import pytest
 import structlog
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from app.config.settings import WebhookSettings
 from app.config.tokens import ALERTS, sandbox_token
@@ -18,7 +21,7 @@ from app.runtime.bot import State
 from app.runtime.host import Host, NoBotLeftError
 from app.sandbox.client import Transcript
 from app.store.store import Store
-from app.store.watch import Watched
+from app.store.watch import Alarm, Watched
 from app.telegram import poller
 from tests.stage import Stage, outage, said, until
 
@@ -272,3 +275,39 @@ async def test_many_errors_in_the_log_are_told(stage: Stage) -> None:
     meter_of("erring").errors.inc(10)
 
     await operator.wait_for(told("🔴 BotErrors: erring\n"))
+
+
+@contextlib.asynccontextmanager
+async def ready_server() -> AsyncIterator[str]:
+    """What says that it is ready, as Prometheus and Alertmanager do."""
+
+    async def ready(_: web.Request) -> web.Response:
+        return web.Response(text="ready")
+
+    app = web.Application()
+    app.router.add_get("/-/ready", ready)
+    async with TestServer(app) as server:
+        yield str(server.make_url("/-/ready"))
+
+
+async def test_what_alertmanager_tells_is_told_by_no_host_and_the_rest_once_it_is_gone(stage: Stage) -> None:
+    stage.course(COURSE)
+    operator = await stage.operator()
+    assert stage.alerts is not None
+    async with ready_server() as prometheus:
+        async with ready_server() as alertmanager:
+            stage.alerts = replace(stage.alerts, monitoring=(prometheus, alertmanager))
+            host = stage.start(stage.bot("a"), stage.bot("b"), stage.bot("c"))
+            await runs(host, State.POLLING, State.POLLING, State.POLLING)
+            await stage.client.revoke(sandbox_token("a"))
+            await _alarm(stage, lambda alarms: any(alarm.told_at for alarm in alarms))
+            assert (await operator.transcript()).by_bot == ()
+        await stage.client.revoke(sandbox_token("b"))
+
+        await operator.wait_for(told("🔴 TokenRevoked: b\n"))
+
+
+async def _alarm(stage: Stage, condition: Callable[[Sequence[Alarm]], bool]) -> None:
+    async with await Store.open(stage.database_url) as store, asyncio.timeout(20):
+        while not condition((await store.watch.situation()).alarms):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)

@@ -242,6 +242,15 @@ def test_limits_are_those_of_telegrams_own_server(variables: dict[str, str], exp
         ({}, None),
         ({"ALERTS_CHAT_ID": "", "ALERTS_BOT_TOKEN": ""}, None),
         ({"ALERTS_CHAT_ID": "-100", "ALERTS_BOT_TOKEN": "whatever it is"}, AlertSettings("-100", "whatever it is")),
+        (
+            {
+                "ALERTS_CHAT_ID": "7",
+                "ALERTS_BOT_TOKEN": "t",
+                "ALERTS_RUNBOOK": "https://x/r",
+                "ALERTS_MONITORING": "http://a/ready http://b/ready",
+            },
+            AlertSettings("7", "t", "https://x/r", ("http://a/ready", "http://b/ready")),
+        ),
         ({"ALERTS_CHAT_ID": "@us", "ALERTS_BOT_TOKEN": "sandbox"}, AlertSettings("@us", sandbox_token("alerts"))),
     ],
 )

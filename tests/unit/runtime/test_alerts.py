@@ -248,6 +248,10 @@ def test_the_text_of_a_reminder() -> None:
     assert text_of(News(ongoing=(TOLD,)), after(4 * 3600)).startswith("🔴 still, for 4 h: BotDown: a\nno process")
 
 
+def test_the_runbook_may_be_elsewhere() -> None:
+    assert text_of(News(begun=(ALARM,)), START, "https://wiki/flotilla").endswith("\nhttps://wiki/flotilla#botdown")
+
+
 def test_many_bots_are_counted() -> None:
     alarms = tuple(replace(ALARM, subject=f"b{number:03}") for number in range(200))
 
