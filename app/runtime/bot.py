@@ -378,8 +378,12 @@ class Bot:
 
         if webhook is None:
             return poller()
+
+        async def accepted() -> object:
+            return intake.accepted, await self._services.store.newest_update(self.botname)
+
         polling = poller if self.settings.fallback is Mode.POLLING else None
-        return Keeper(name, self._api, webhook, lambda: intake.accepted, self._verified, polling, kinds)
+        return Keeper(name, self._api, webhook, accepted, self._verified, polling, kinds)
 
     async def _new_outbox(self) -> Outbox:
         if self._outbox is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from app.config.settings import WebhookSettings
 from app.errors import FlotillaError
 from app.observe.logs import get_log
+from app.store.errors import StoreUnavailable
 from app.telegram.api import BotApi, backoff
 from app.telegram.decode import ALLOWED_UPDATES
 from app.telegram.error import FloodWait, TelegramError, TokenRefused, Unavailable
@@ -58,15 +59,18 @@ class Judge:
         self.on_trial = on_trial
         self._pace = pace
         self._began = now
-        self._accepted: int | None = None
+        self._accepted: object = None
         self._failures = 0
         self._failing_since = now
 
-    def is_broken(self, info: WebhookInfo, accepted: int, now: float) -> bool:
-        """Take in what Telegram says, and how many updates came in until ``now`` (seconds of any clock)."""
+    def is_broken(self, info: WebhookInfo, accepted: object, now: float) -> bool:
+        """Take in what Telegram says until ``now`` (seconds of any clock).
+
+        ``accepted`` is something that is another one whenever updates came in meanwhile.
+        """
         before, self._accepted = self._accepted, accepted
         has_failed = before == accepted and info.pending > 0 and info.error_date is not None
-        if before is not None and (accepted > before or now - self._began > self._pace.patience):
+        if before is not None and (accepted != before or now - self._began > self._pace.patience):
             self.on_trial = False
         if not has_failed:
             self._failures = 0
@@ -79,9 +83,9 @@ class Judge:
 class Keeper:
     """Keeps the webhook of one bot while this process leads it; see ``run``.
 
-    ``accepted`` counts the updates that came in, ``verified`` is called whenever the webhook is as it should be.
-    With ``polling`` the bot is polled while the webhook is refused or deliveries fail. ``kinds`` are the types of
-    updates to ask for, asked for at each look.
+    ``accepted`` returns another value whenever updates came in, here or at a replica; ``verified`` is called whenever
+    the webhook is as it should be. With ``polling`` the bot is polled while the webhook is refused or deliveries fail.
+    ``kinds`` are the types of updates to ask for, asked for at each look.
     """
 
     def __init__(
@@ -89,7 +93,7 @@ class Keeper:
         name: str,
         api: BotApi,
         settings: WebhookSettings,
-        accepted: Callable[[], int],
+        accepted: Callable[[], Awaitable[object]],
         verified: Callable[[], None],
         polling: Callable[[], Poller] | None = None,
         kinds: Callable[[], Sequence[str]] = lambda: ALLOWED_UPDATES,
@@ -134,13 +138,13 @@ class Keeper:
         waits = backoff(LONGEST_PAUSE)
         while not self._stop.is_set():
             try:
-                info = await self._look()
+                info, accepted = await self._look(), await self._accepted()
             except TokenRefused:
                 raise
             except FloodWait as flood:
                 await self._pause(flood.retry_after)
-            except Unavailable as trouble:
-                log.warning("cannot look at the webhook", bot=self._name, reason=trouble.description)
+            except (Unavailable, StoreUnavailable) as trouble:
+                log.warning("cannot look at the webhook", bot=self._name, reason=str(trouble))
                 await self._pause(next(waits))
             except (TelegramError, CertificateUnreadableError) as refusal:
                 self._report("the webhook cannot be set", str(refusal))
@@ -151,7 +155,7 @@ class Keeper:
                 waits.reset()
                 self.info, self.looked_at = info, datetime.now(UTC)
                 self._verified()
-                if judge.is_broken(info, self._accepted(), time.monotonic()):
+                if judge.is_broken(info, accepted, time.monotonic()):
                     self._report("telegram cannot deliver updates", info.error, pending=info.pending)
                     if self._polling is not None:
                         return

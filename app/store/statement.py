@@ -517,6 +517,13 @@ BURY = """
     VALUES (%(botname)s, %(update_id)s, %(chat_id)s, %(raw)s::jsonb, %(error)s)
 """
 
+# Ids ascend, but not for ever: after a week without updates Telegram begins anew, by when those before are forgotten.
+NEWEST_UPDATE = """
+    SELECT max(seen_at) FROM (
+        SELECT seen_at FROM seen_update WHERE botname = %(botname)s ORDER BY update_id DESC LIMIT 1000
+    ) AS newest
+"""
+
 FORGET_UPDATES = """
     DELETE FROM seen_update WHERE botname = %(botname)s AND seen_at < now() - %(older_than)s::interval
 """

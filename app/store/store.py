@@ -6,7 +6,7 @@ import json
 import reprlib
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, LiteralString, TypeVar
 from uuid import uuid4
 
@@ -291,6 +291,13 @@ class Store:
         }
         async with self.turn(botname) as turn:
             return await turn.bury(columns, apology), turn.backlog
+
+    async def newest_update(self, botname: str) -> datetime | None:
+        """Return when an update of the bot was last taken in, by whatever host; it looks at those with high ids."""
+        async with self._connect() as connection:
+            cursor = await connection.execute(statement.NEWEST_UPDATE, {"botname": botname})
+            row = await cursor.fetchone()
+            return row[0] if row is not None else None
 
     async def purge(self, botname: str, older_than: timedelta = timedelta(days=2)) -> None:
         """Forget updates seen, and polls superseded by a later one of their run, longer ago than this.

@@ -17,8 +17,10 @@ from aiohttp import web
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from app.config.settings import BotSettings, Mode, WebhookSettings
+from app.runtime import keeper
 from app.runtime.bot import State
 from app.runtime.host import Host
+from app.runtime.keeper import Pace
 from app.runtime.webhook import SECRET_HEADER
 from app.sandbox.client import Transcript
 from tests.integration.runtime.test_kill import recorded, resent, seen
@@ -55,6 +57,8 @@ class Balancer:
     def __init__(self) -> None:
         self.ports: list[int] = []
         self.taken: dict[int, int] = {}
+        self.refused = 0
+        """A learner whose updates do not get through."""
         self._turns = count()
         self._port = 0
 
@@ -79,14 +83,17 @@ class Balancer:
     async def _pass_on(self, request: web.Request) -> web.Response:
         port = self.ports[next(self._turns) % len(self.ports)]
         url = f"http://127.0.0.1:{port}{request.path}"
+        body = await request.read()
+        if self.refused and f'"id": {self.refused},'.encode() in body:
+            return web.Response(status=502)
         headers = {SECRET_HEADER: request.headers.get(SECRET_HEADER, "")}
         try:
-            async with self._http.post(url, data=io.BytesIO(await request.read()), headers=headers) as response:
-                body = await response.read()
+            async with self._http.post(url, data=io.BytesIO(body), headers=headers) as response:
+                answer = await response.read()
         except aiohttp.ClientError:
             return web.Response(status=502)
         self.taken[port] = self.taken.get(port, 0) + (response.status == 200)
-        return web.Response(status=response.status, body=body)
+        return web.Response(status=response.status, body=answer)
 
 
 @pytest.fixture
@@ -100,11 +107,11 @@ def hooked(stage: Stage, balancer: Balancer, **more: object) -> BotSettings:
     return stage.bot(mode=Mode.WEBHOOK, webhook=webhook, **more)
 
 
-def replica(stage: Stage, balancer: Balancer) -> Host:
+def replica(stage: Stage, balancer: Balancer, **more: object) -> Host:
     """Start a replica in this process."""
     stage.listen = ("127.0.0.1", free_port())
     balancer.ports.append(stage.listen[1])
-    return stage.start(hooked(stage, balancer))
+    return stage.start(hooked(stage, balancer, **more))
 
 
 async def spawned(stage: Stage, balancer: Balancer, port: int) -> asyncio.subprocess.Process:
@@ -252,6 +259,42 @@ async def test_the_database_is_away_for_both_replicas(stage: Stage, balancer: Ba
     for host in hosts:
         await stage.stop(host)
     nothing_is_left(stage)
+
+
+async def chatter(stage: Stage, learner_id: int, ended: asyncio.Event) -> None:
+    """Write to the bot again and again, each time when it has answered."""
+    learner = stage.learner(learner_id=learner_id)
+    while not ended.is_set():
+        await learner.wait_message(await learner.send("/start"))
+
+
+async def test_what_a_replica_takes_counts_as_delivered(
+    stage: Stage, balancer: Balancer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One learner's updates do not get through, and the leader gets none at all; the webhook works all the same."""
+    monkeypatch.setattr(keeper, "PACE", Pace(check=0.2, trial=0.2, patience=1.0, polling=60.0))
+    stage.course("Q: {type: input, text: question}\nE: {type: end, text: Goodbye}")
+    leader = replica(stage, balancer, fallback=Mode.POLLING)
+    await states(leader)
+    balancer.ports.clear()
+    other = replica(stage, balancer, fallback=Mode.POLLING)
+    await states(leader, other)
+    balancer.refused, ended = 8, asyncio.Event()
+    lost = stage.learner(learner_id=8)
+    await lost.send("/start")
+    chatting = asyncio.create_task(chatter(stage, 9, ended))
+    looks: set[object] = set()
+
+    def has_looked_often() -> bool:
+        looks.add(leader.bots[0].webhook_checked_at)
+        return len(looks) > 12
+
+    await until(has_looked_often)
+    assert leader.bots[0].state is State.WEBHOOK
+    ended.set()
+    await chatting
+    await until(lambda: leader.bots[0].state is State.POLLING)
+    await lost.wait_for(said("question"))
 
 
 # --- a polled bot and its standby -----------------------------------------------------------------------------------
