@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
@@ -60,6 +60,9 @@ STALE_SECONDS = 90.0
 STALE_WEBHOOK_SECONDS = 300.0
 """A webhook that was not seen to be as it should be for so long is not healthy."""
 
+MENUS_AT_ONCE = 4
+"""How many bots of a host bring their menus up to date at the same time."""
+
 log = get_log(__name__)
 
 
@@ -87,12 +90,16 @@ class Receiver(Protocol):
 
 @dataclass(slots=True)
 class Services:
-    """What all bots of a host share; ``is_limited`` holds back what is above Telegram's limits."""
+    """What all bots of a host share; ``is_limited`` holds back what is above Telegram's limits.
+
+    ``menus`` lets few bots at a time look at their menus: when a host takes over a thousand, learners come first.
+    """
 
     session: TelegramSession
     store: Store
     locks: BotLocks
     is_limited: bool = False
+    menus: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MENUS_AT_ONCE))
 
 
 class Bot:
@@ -411,13 +418,16 @@ class Bot:
     @asynccontextmanager
     async def _setting_menus(self) -> AsyncIterator[None]:
         """Bring the menus up to date meanwhile: no learner waits for that."""
-        name, options = self.settings.name, self.settings.options
-        setting = asyncio.create_task(set_menus(self._api, name, self.settings.language, options))
+        setting = asyncio.create_task(self._set_menus())
         try:
             yield
         finally:
             setting.cancel()
             await asyncio.gather(setting, return_exceptions=True)
+
+    async def _set_menus(self) -> None:
+        async with self._services.menus:
+            await set_menus(self._api, self.settings.name, self.settings.language, self.settings.options)
 
     def _rules(self, outbox: Outbox) -> Rules:
         settings = self.settings

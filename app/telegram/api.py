@@ -116,11 +116,11 @@ class BotApi:
 
     async def drop_webhook(self) -> bool:
         """Remove a webhook so that polling may begin, keeping the pending updates; tell whether there was one."""
-        async with _translated("getWebhookInfo"):
-            if not (await self.bot.get_webhook_info()).url:
-                return False
-            await self.bot.delete_webhook(drop_pending_updates=False)
-            return True
+        info = await self.call("getWebhookInfo", {})
+        if not isinstance(info, dict) or not info.get("url"):
+            return False
+        await self.call("deleteWebhook", {"drop_pending_updates": False})
+        return True
 
 
 def _language(language: str) -> dict[str, str]:

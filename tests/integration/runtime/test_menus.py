@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.config.options import Options
+from app.runtime.bot import MENUS_AT_ONCE
 from tests.stage import Stage
 
 COURSE = "A: {type: message, text: first, button: On}\nB: {type: end, text: bye}\n"
@@ -56,3 +57,16 @@ async def test_a_menu_that_cannot_be_set_keeps_nobody_waiting(stage: Stage) -> N
     assert (await learner.wait_message()).text == "first"
     await learner.send("/help")
     await learner.wait_for(lambda chat: chat.last is not None and "/restart" in chat.last.text)
+
+
+async def test_few_bots_of_a_host_look_at_their_menus_at_once(stage: Stage) -> None:
+    """A host that takes over many bots answers learners first."""
+    stage.course(COURSE)
+    await stage.client.add_fault("delay", method="getMyCommands", times=100, seconds=600)
+    names = [f"bot{number}" for number in range(2 * MENUS_AT_ONCE)]
+    stage.start(*[stage.bot(name) for name in names])
+    for name in names:
+        learner = stage.learner(name)
+        await learner.send("/start")
+        assert (await learner.wait_message()).text == "first"
+    assert [fault["times"] for fault in await stage.client.faults()] == [100 - MENUS_AT_ONCE]
