@@ -45,7 +45,9 @@ def run(
     database_wait: Annotated[
         float, typer.Option(help="Seconds to wait for the database of DATABASE_URL.", min=0)
     ] = 60.0,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_level: Annotated[
+        str | None, typer.Option(help="debug, info, warning or error; default: LOG_LEVEL, else info.")
+    ] = None,
     isolate: Annotated[
         bool, typer.Option("--isolate", help="Each bot or group in a process of its own, started again when it dies.")
     ] = False,
@@ -59,20 +61,21 @@ def run(
     from app.config.load import load_fleet
     from app.deploy.compose import max_connections
     from app.deploy.process import processes_of
-    from app.observe.logs import configure_logs
+    from app.observe.logs import configure_logs, style_of
     from app.runtime.loop import run as run_loop
 
-    configure_logs("text", level=log_level)
+    configure_logs(style_of(os.environ.get("LOG_FORMAT")) or "text", log_level or "info")
     fleet = load_fleet(config, os.environ, scripts)
     select_bots(fleet, bots or [])
+    level = log_level or fleet.environ.get("LOG_LEVEL") or "info"
     for warning in fleet.warnings:
         print(warning)
     hosts = len(processes_of(fleet)) if isolate else 1
     with _alone(fleet), _database(fleet, database_wait, max_connections(hosts)) as database_url:
         if isolate:
-            run_loop(_serve_apart(fleet, bots or [], database_url, port, pages_port, metrics_port, log_level))
+            run_loop(_serve_apart(fleet, bots or [], database_url, port, pages_port, metrics_port, level))
         else:
-            run_loop(_serve(fleet, bots or [], database_url, port, pages_port, metrics_port, log_level))
+            run_loop(_serve(fleet, bots or [], database_url, port, pages_port, metrics_port, level))
     print("stopped")
 
 
@@ -119,9 +122,8 @@ async def _serve(
     log_level: str,
 ) -> None:
     from app.config.host import host_settings, select_bots
-    from app.observe.logs import configure_logs
     from app.runtime.ask import RUN_SOCKET, control_socket
-    from app.runtime.main import log_files, serve
+    from app.runtime.main import serve, start_logs
 
     async with _sandbox(fleet, port) as telegram_url:
         has_pages = fleet.sandbox or any(fleet.app_url(bot) or fleet.webhook_url(bot) for bot in fleet.bots)
@@ -130,7 +132,7 @@ async def _serve(
         settings = host_settings(
             fleet, names, database_url=database_url, telegram_url=telegram_url, listen=listen, metrics=metrics
         )
-        configure_logs("text", log_level, log_files(settings))
+        start_logs(settings, fleet.environ, "text", log_level)
         if metrics_port is not None:
             print(f"metrics   http://{LOCAL}:{metrics_port}/metrics", flush=True)
         _tell(fleet.model_copy(update={"bots": select_bots(fleet, names)}), telegram_url)

@@ -223,11 +223,6 @@ def meter_of(bot: str) -> Meter:
     return Meter(bot)
 
 
-def also_known_as(bot: str, botname: str) -> None:
-    """Count errors under a bot's name whose log lines call it by its ``botname``."""
-    _names.setdefault(botname, bot)
-
-
 def count_errors(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Count the errors of a log: a processor of structlog that passes each event on as it is."""
     if event.get("level") in ("error", "critical"):

@@ -19,7 +19,8 @@ from app.dialog.model import ModelClient
 from app.dialog.voice import speak
 from app.engine.event import Event
 from app.observe.logs import get_log
-from app.observe.metrics import also_known_as, meter_of
+from app.observe.metrics import meter_of
+from app.observe.work import Work, call_bot, work_on
 from app.runtime.decision import Rules
 from app.runtime.dialogs import Dialogs, Workplace
 from app.runtime.intake import Intake
@@ -210,6 +211,7 @@ class Bot:
 
     async def run(self, delay: float = 0.0) -> None:
         """Run the bot, first waiting ``delay`` seconds."""
+        work_on(Work(self.settings.name))
         try:
             await self._pause(delay)
             self._api = self._services.session.bot(self.settings.token)
@@ -276,7 +278,7 @@ class Bot:
         username = await self._until_answered(self._api.username)
         if not self.botname and username:
             self.botname = username
-        also_known_as(self.settings.name, self.botname)
+        call_bot(self.botname, self.settings.name)
 
     async def _serve(self) -> None:
         """Apply turns and send messages while this host is alive for the others; do more while it leads the bot."""

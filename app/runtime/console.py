@@ -11,7 +11,8 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from app.observe.logs import get_log
+from app.observe.levels import LEVELS
+from app.observe.logs import get_log, levels
 from app.runtime.bot import State
 from app.runtime.desk import Desk, listening, not_understood
 from app.runtime.host import Host
@@ -40,8 +41,16 @@ class _Console(Desk):
                 return self._host.status()
             case {"do": "start" | "stop" | "restart" as what, "bot": str(name)}:
                 return await self._order(what, name)
+            case {"do": "level", "bot": str() | None as name, "level": str(level)} if level in LEVELS:
+                return self._set_level(name, level)
             case _:
                 raise not_understood(request)
+
+    def _set_level(self, name: str | None, level: str) -> dict[str, Any]:
+        if name is not None:
+            self._host.crew.bot(name)
+        levels.set(level, name)
+        return {"bot": name, "level": level}
 
     async def _order(self, what: str, name: str) -> dict[str, Any]:
         crew = self._host.crew

@@ -54,6 +54,10 @@ class Crew:
         for index, member in enumerate(self._members.values()):
             self._start(member, delay(index))
 
+    def bot(self, name: str) -> Bot:
+        """Return the bot of this name; raises ``UnknownBotError``."""
+        return self._member(name).bot
+
     async def start(self, name: str) -> Bot:
         """Start a bot that was stopped, refused or failed; nothing happens to one that runs.
 

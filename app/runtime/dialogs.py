@@ -24,6 +24,7 @@ from app.engine.event import Learner, ReplyFailed, ReplyReceived, Trouble, Voice
 from app.engine.state import Run, from_json
 from app.observe.logs import get_log
 from app.observe.metrics import Meter
+from app.observe.work import work_more_closely
 from app.runtime.draft import Draft, as_html, delete_draft, shown, typing
 from app.runtime.settler import when_available
 from app.runtime.turn import Feed
@@ -83,6 +84,7 @@ class Dialogs:
         scene = await self._scene(job)
         if scene is None:
             return self.failed(job)
+        work_more_closely(element=scene.run.element_id)
         match JobKind(job.kind):
             case JobKind.REPLY:
                 return await self._reply(job, scene)

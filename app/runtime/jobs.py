@@ -10,6 +10,7 @@ from typing import Protocol
 
 from app.observe.logs import get_log
 from app.observe.metrics import Meter, meter_of
+from app.observe.work import Work, work_on
 from app.runtime.settler import when_available
 from app.runtime.turn import Feed
 from app.store.errors import StoreUnavailable
@@ -144,6 +145,7 @@ class Jobs:
 
     async def _do(self, work: _Work) -> None:
         job = work.job
+        work_on(Work(self._botname, job.chat_id, run=job.run_id, job=job.job_id))
         try:
             outcome = await self._done(work)
         except asyncio.CancelledError:

@@ -12,14 +12,16 @@ from pathlib import Path
 from app.config.environment import host_settings_from_environment
 from app.config.load import read_environment
 from app.config.settings import HostSettings
+from app.config.tokens import sandbox_name
 from app.errors import FlotillaError
-from app.observe.logs import configure_logs, get_log, style_of
+from app.observe.logs import Format, catch_defects, configure_logs, get_log, style_of
+from app.observe.secrets import masked
 from app.runtime.ask import CONTAINER_SOCKET, control_socket
 from app.runtime.console import console
 from app.runtime.host import Host
 from app.runtime.loop import SETTLED_SECONDS, run, spare_the_collector
 from app.runtime.manager import stop_with_parent, tell_manager, tell_of_life
-from app.store.connection import seldom, wait_until_ready
+from app.store.connection import parameters_of, seldom, wait_until_ready
 
 HEARTBEAT = Path("/tmp/flotilla-heartbeat")  # noqa: S108 - the container's own tmpfs; the health check looks at it
 """Where the heartbeat file is unless ``HEARTBEAT_FILE`` says otherwise: several processes of a machine need several."""
@@ -32,19 +34,43 @@ def main() -> None:
     """Run the host that the environment describes; exit 78 when it is wrong, 1 when it cannot run."""
     try:
         stop_with_parent(os.environ)
-        settings = host_settings_from_environment(_environment(os.environ), sys.argv[1:])
-        style, level = style_of(os.environ.get("LOG_FORMAT")), os.environ.get("LOG_LEVEL", "INFO")
-        configure_logs(style, level, log_files(settings))
-        heartbeat = Path(os.environ.get("HEARTBEAT_FILE") or HEARTBEAT)
+        environ = _environment(os.environ)
+        settings = host_settings_from_environment(environ, sys.argv[1:])
+        start_logs(settings, environ)
+        heartbeat = Path(environ.get("HEARTBEAT_FILE") or HEARTBEAT)
         run(serve(settings, control_socket(CONTAINER_SOCKET), heartbeat))
     except FlotillaError as error:
-        print(error, file=sys.stderr)
+        print(masked(str(error)), file=sys.stderr)
         sys.exit(error.exit_code)
 
 
 def _environment(environ: Mapping[str, str]) -> Mapping[str, str]:
     """Add ``.env`` of this folder, unless who started the process has read it: then it holds what is of others."""
     return environ if environ.get("READ_DOTENV") == "false" else read_environment(Path(), environ)
+
+
+def start_logs(
+    settings: HostSettings, environ: Mapping[str, str], style: Format | None = None, level: str | None = None
+) -> None:
+    """Log as the environment says, else in this style and at this level, and keep the secrets of the settings."""
+    configure_logs(
+        style_of(environ.get("LOG_FORMAT")) or style,
+        level or environ.get("BOT_LOG_LEVEL") or environ.get("LOG_LEVEL") or "info",
+        log_files(settings),
+        secrets=secrets_of(settings),
+        texts=environ.get("LOG_TEXTS") == "true",
+    )
+    catch_defects()
+
+
+def secrets_of(settings: HostSettings) -> set[str]:
+    """Return what nobody may read in a log."""
+    found = {str(parameters_of(settings.database_url).get("password", ""))}
+    for bot in settings.bots:
+        voice = bot.dialog.voice if bot.dialog is not None else None
+        found |= {"" if sandbox_name(bot.token) else bot.token, bot.webhook.secret_token if bot.webhook else ""}
+        found |= {bot.dialog.api_key if bot.dialog else "", voice.api_key if voice else ""}
+    return found - {""}
 
 
 def log_files(settings: HostSettings) -> dict[str, Path]:

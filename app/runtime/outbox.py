@@ -14,6 +14,7 @@ from app.course.element import Speech
 from app.errors import FlotillaError
 from app.observe.logs import get_log
 from app.observe.metrics import Meter, meter_of
+from app.observe.work import Work, work_on
 from app.runtime.settler import Settler, when_available
 from app.store.rows import Backlog, MediaFile, OutboxMessage, SentPoll
 from app.store.store import Store
@@ -224,6 +225,7 @@ class Outbox:
 
     async def _deliver(self, queue: deque[OutboxMessage]) -> None:
         message = queue[0]
+        work_on(Work(self._name, message.chat_id, run=message.run_id))
         try:
             left = await self._send_or_give_up(message)
         except ChatBlocked as block:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from app.errors import Problem
 from app.observe.logs import get_log
 from app.observe.metrics import PLUGIN_UPDATES
+from app.observe.work import Work, work_on
 from app.runtime.control import Access, CourseControl, Facts, KeptStates, Turns
 from app.runtime.decision import Unused
 from app.runtime.library import Library, Stamp, stamp_of
@@ -206,8 +207,10 @@ class Plugin:
         return Outcome.TOO_SLOW
 
     async def _handle(self, loaded: Loaded, context: Context, update: Update) -> Outcome:
+        learner = update.learner
+        work_on(Work(self._name, learner.chat_id if learner is not None else update.chat_id, update.update_id))
         try:
-            arguments = {**context.arguments(), "learner": update.learner}
+            arguments = {**context.arguments(), "learner": learner}
             is_handled = await _Steps(loaded.router.feed(raw=update.raw, **arguments), self._blocked)
         except (Exception, SystemExit):
             log.exception("handler of the plugin failed", bot=self._name, update=update.update_id, kind=update.kind)

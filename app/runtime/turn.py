@@ -21,7 +21,8 @@ from app.engine.event import (
 from app.engine.press import needs_run_id
 from app.engine.start import requested_course
 from app.engine.state import Chat
-from app.observe.logs import get_log
+from app.observe.logs import get_log, levels
+from app.observe.work import Work, work_on, working
 from app.runtime.decision import Decision, Rules, Unused
 from app.store.errors import StoreUnavailable
 from app.store.rows import (
@@ -109,14 +110,16 @@ async def apply(store: Store, rules: Rules, updates: Sequence[Update]) -> Result
     same, its updates count as seen, and its messages are in the outbox.
     """
     try:
-        return await _turn(store, rules, updates)
+        with working():
+            return await _turn(store, rules, updates)
     except StoreUnavailable:
         raise
     except Exception:
         log.exception("turn failed, trying its updates one by one", bot=rules.botname, updates=len(updates))
     whole = Result()
     for update in updates:
-        whole.add(await _apply_alone(store, rules, update))
+        with working():
+            whole.add(await _apply_alone(store, rules, update))
     return whole
 
 
@@ -126,6 +129,11 @@ async def feed(store: Store, rules: Rules, feeds: Sequence[Feed]) -> Result:
     Claim and effect are one commit, so that each counts once. Raises what the turn raises; after ``StoreUnavailable``
     the same may be fed again, as with ``apply``.
     """
+    with working():
+        return await _feed(store, rules, feeds)
+
+
+async def _feed(store: Store, rules: Rules, feeds: Sequence[Feed]) -> Result:
     async with store.turn(rules.botname) as turn:
         chat_ids = sorted({one.chat_id for one in feeds})
         loaded = await turn.load([], chat_ids, run_ids=sum(needs_run_id(one.event) for one in feeds))
@@ -137,6 +145,7 @@ async def feed(store: Store, rules: Rules, feeds: Sequence[Feed]) -> Result:
                 decision.usage.append(one.usage)
             if await _is_taken(turn, one, claimed):
                 taken += 1
+                _work_on(rules, decision.chat(loaded, one.chat_id), one.chat_id, job=one.job_id)
                 decision.decide(rules, loaded, _numbered(_introduced(one.event, loaded), run_ids))
         result = await _save(turn, decision)
     result.seen = len(feeds) - taken
@@ -180,7 +189,9 @@ async def deliver(store: Store, rules: Rules, timers: Sequence[Timer]) -> Result
         log.exception("timers failed, trying them one by one", bot=rules.botname, timers=len(timers))
     whole = Result()
     for timer in timers:
-        whole.add(await _deliver_alone(store, rules, timer))
+        with working():
+            work_on(Work(rules.botname, timer.chat_id, run=timer.run_id, element=timer.element_id))
+            whole.add(await _deliver_alone(store, rules, timer))
     return whole
 
 
@@ -283,9 +294,28 @@ async def _decide(turn: Turn, rules: Rules, loaded: Loaded, updates: Sequence[Up
             decision.unused.append(Unused(update, rules.texts(None)))
             continue
         chat = decision.chat(loaded, chat_id)
+        _work_on(rules, chat, chat_id, update=update.update_id)
+        if levels.is_verbose:
+            _tell_of(update)
         whole = await _complete(turn, rules, loaded, chat, event, next(run_ids) if needs_run_id(event) else 0)
         decision.decide(rules, loaded, _in_language(whole, loaded), update)
     return decision
+
+
+def _work_on(rules: Rules, chat: Chat, chat_id: int, *, update: int | None = None, job: int | None = None) -> None:
+    run = chat.run
+    if run is None:
+        work_on(Work(rules.botname, chat_id, update, job=job))
+    else:
+        work_on(Work(rules.botname, chat_id, update, run.run_id, run.element_id, job))
+
+
+def _tell_of(update: Update) -> None:
+    """Log an update; what the learner wrote only if that is asked for."""
+    body, text = update.body, None
+    if levels.has_texts:
+        text = body.get("text") or body.get("caption") or body.get("data")
+    log.debug("update", kind=update.kind, **({"text": text} if text else {}))
 
 
 def _in_language(event: Event, loaded: Loaded) -> Event:

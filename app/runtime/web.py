@@ -90,7 +90,7 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPException as error:
         response = refusal(error.status, error.reason.lower(), {"Allow": error.headers.get("Allow", "")})
     except Exception:
-        log.exception("request failed", path=request.path)
+        log.exception("request failed", path=request.path, bot=request.match_info.get("bot"))
         response = refusal(500, "something went wrong here; try again")
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)

@@ -3,19 +3,47 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
+import sys
+import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 import structlog
 
-from app.observe.logs import BotFiles, configure_logs, get_log
+from app.observe.logs import BotFiles, Libraries, catch_defects, configure_logs, get_log, levels
+from app.observe.secrets import keep_secret
+from app.observe.work import Work, call_bot, work_more_closely, work_on, working
 
 
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    level, hooks = root.level, (sys.excepthook, threading.excepthook)
     yield
     structlog.reset_defaults()
+    root.setLevel(level)
+    root.handlers = [handler for handler in root.handlers if not isinstance(handler, Libraries)]
+    sys.excepthook, threading.excepthook = hooks
+    logging.captureWarnings(False)
+    work_on(Work())
+    keep_secret([])
+
+
+TOKEN = "123456789:" + "MARKER-_" * 4 + "abc"
+
+
+def written(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Return the lines that were written, without their times."""
+    return [TIME.sub("TIME", line) for line in capsys.readouterr().err.splitlines()]
+
+
+TIME = re.compile(r"20[0-9-]{8}T[0-9:.]{15}Z")
 
 
 def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,3 +94,159 @@ def test_a_log_file_is_rotated(tmp_path: Path) -> None:
     files.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.log", "a.log.1"]
     assert sum(len(path.read_text().splitlines()) for path in tmp_path.iterdir()) == 12
+
+
+def test_lines_say_what_is_being_worked_on(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("json")
+    call_bot("a_bot", "a")
+    log = get_log("x")
+    work_on(Work("a"))
+    with working():
+        work_on(Work("a_bot", 7, 31, 5, "Q1"))
+        log.info("in a turn")
+        log.info("of another", bot="b")
+        log.info("said better", bot="a_bot", element="Q2")
+        work_more_closely(job=9)
+        log.info("of a job")
+    log.info("after it")
+    work_on(Work())
+    log.info("of the host")
+    in_turn = '"bot": "a", "chat": 7, "update": 31, "run": 5, "element": "Q1"'
+    end = '"level": "info", "timestamp": "TIME"}'
+    assert written(capsys) == [
+        f'{{"event": "in a turn", {in_turn}, {end}',
+        f'{{"bot": "b", "event": "of another", {end}',
+        f'{{"bot": "a", "element": "Q2", "event": "said better", "chat": 7, "update": 31, "run": 5, {end}',
+        f'{{"event": "of a job", {in_turn}, "job": 9, {end}',
+        f'{{"event": "after it", "bot": "a", {end}',
+        f'{{"event": "of the host", {end}',
+    ]
+
+
+def test_text_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("text")
+    work_on(Work("a", 7, 31, 5, "Q1"))
+    get_log("x").warning("чай остыл", cups=2)
+    assert written(capsys) == [
+        "TIME [warning  ] чай остыл                      bot=a chat=7 cups=2 element=Q1 run=5 update=31"
+    ]
+
+
+def test_the_level_of_one_bot_and_of_all_changes_while_lines_are_written(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("json", "warning")
+    log = get_log("x")
+
+    def told() -> list[str]:
+        for bot in ("a", "b", None):
+            for level in ("debug", "info", "warning"):
+                log.log(logging.getLevelNamesMapping()[level.upper()], f"{bot or 'host'} {level}", bot=bot)
+        return [json.loads(line)["event"] for line in written(capsys)]
+
+    assert told() == ["a warning", "b warning", "host warning"]
+    assert not levels.is_verbose
+    levels.set("debug", "a")
+    assert told() == ["a debug", "a info", "a warning", "b warning", "host warning"]
+    assert (levels.is_verbose, levels.of("a"), levels.of("b")) == (True, "debug", "warning")
+    levels.set("error", "b")
+    levels.set("info")
+    assert told() == ["a info", "a warning", "b info", "b warning", "host info", "host warning"]
+    assert not levels.is_verbose
+
+
+def test_libraries_write_lines_like_ours(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's own minds wrong arguments
+    configure_logs("json")
+    work_on(Work("a"))
+    library = logging.getLogger("aiogram.event")
+    library.warning("%s of %d", "one", 2)
+    library.info("Update id=7 is handled")
+    library.error("odd %d", "arguments")
+    library.critical("worst")
+    assert written(capsys) == [
+        '{"logger": "aiogram.event", "event": "one of 2", "bot": "a", "level": "warning", "timestamp": "TIME"}',
+        '{"logger": "aiogram.event", "event": "odd %d", "bot": "a", "level": "error", "timestamp": "TIME"}',
+        '{"logger": "aiogram.event", "event": "worst", "bot": "a", "level": "error", "timestamp": "TIME"}',
+    ]
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_no_secret_is_written(style: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    secrets = [TOKEN, "short:MARKER", 'quoted"MARKER\\', "päss wörd/MARKER", "sk-MARKERMARKERMARKER"]
+    file = tmp_path / "a.log"
+    files = configure_logs(style, files={"a": file}, secrets=secrets)
+    log = get_log("x")
+    for secret in [*secrets, "99:" + "MARKER" * 6, f"https://h/bot{quote(TOKEN)}/x", "postgresql://u:MARKER@h/d"]:
+        log.info(f"text {secret}", bot="a", field=secret, nested={"key": [secret]}, object=Path(secret))
+        logging.getLogger("lib").error("text %s", secret)
+        try:
+            try:
+                raise KeyError(secret)
+            except KeyError as error:
+                raise ValueError(f"about {secret}") from error
+        except ValueError:
+            log.exception("it failed", bot="a")
+            logging.getLogger("lib").exception("it failed")
+    log.info("the half of it", half=TOKEN.partition(":")[2])
+    files.close()
+    output = capsys.readouterr().err
+    for text in (output, file.read_text()):
+        assert "MARKER" not in text
+        assert "KeyError" in text
+        assert "ValueError: about ..." in text
+    assert "postgresql://u:...@h/d" in output
+
+
+def test_short_words_are_no_secrets(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("json", secrets=["", "1", "2026", "bot"])
+    get_log("x").info("polling", bot="bot1", time="21:30:00")
+    assert written(capsys) == [
+        '{"bot": "bot1", "time": "21:30:00", "event": "polling", "level": "info", "timestamp": "TIME"}'
+    ]
+
+
+def test_an_error_of_the_database_tells_no_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    said = "null value in column\nDETAIL:  Failing row contains (7, what\n\nI wrote).\nCONTEXT:  $1 = 'what I wrote'"
+
+    def fail() -> None:
+        try:
+            raise ValueError(said)
+        except ValueError as error:
+            raise RuntimeError("no turn") from error
+
+    for texts in (False, True):
+        configure_logs("json", texts=texts)
+        try:
+            fail()
+        except RuntimeError:
+            get_log("x").exception("it failed")
+        [line] = written(capsys)
+        trace = json.loads(line)["exception"]
+        assert ("I wrote" in trace) is texts
+        assert "ValueError: null value in column\n" in trace
+        assert trace.endswith("RuntimeError: no turn")
+
+
+def test_what_ends_a_process_or_a_thread_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("json", secrets=["MARKERMARKER"])
+    catch_defects()
+
+    def fail() -> None:
+        raise ValueError("about MARKERMARKER")
+
+    thread = threading.Thread(target=fail, name="worker")
+    thread.start()
+    thread.join()
+    try:
+        fail()
+    except ValueError as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("old ways", DeprecationWarning, stacklevel=1)
+    first, second, third = [json.loads(line) for line in written(capsys)]
+    assert first["exception"].endswith("ValueError: about ...")
+    assert (first["event"], first["level"], first["thread"]) == ("thread ended by a defect", "error", "worker")
+    assert second["exception"].endswith("ValueError: about ...")
+    assert (second["event"], second["level"]) == ("ended by a defect", "critical")
+    assert "DeprecationWarning: old ways" in third["event"]
+    assert (third["logger"], third["level"]) == ("py.warnings", "warning")

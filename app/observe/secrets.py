@@ -1,0 +1,44 @@
+"""What must not be read in a log: bot tokens, wherever they come from, and the secrets that a host knows."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from urllib.parse import quote
+
+MASK = "..."
+
+SHORTEST = 6
+"""Characters of a secret: a shorter one is part of too many words, and of times."""
+
+_TOKEN = re.compile(r"[0-9]+(?::|%3[Aa])[A-Za-z0-9_-]{30,}")
+_KEY = re.compile(r"\bsk-[A-Za-z0-9_-]{16,}|\bsk_[0-9A-Za-z]{32,}")
+_PASSWORD = re.compile(r"(?<=://)([^\s:/@]*):[^\s/@]+@")
+
+_known: list[str] = []
+
+
+def keep_secret(values: Iterable[str]) -> None:
+    """Mask these, and only these, beside what looks like a token or a key."""
+    spellings = {spelling for value in values for spelling in _spellings(value) if len(spelling) >= SHORTEST}
+    _known[:] = sorted((one for one in spellings if not _TOKEN.fullmatch(one)), key=len, reverse=True)
+
+
+def _spellings(value: str) -> Iterable[str]:
+    """Return how a secret may be written: as it is, in JSON, by Python, in an address; and half of a token."""
+    for part in (value, value.partition(":")[2]):
+        yield part
+        yield json.dumps(part)[1:-1]
+        yield json.dumps(part, ensure_ascii=False)[1:-1]
+        yield repr(part)[1:-1]
+        yield quote(part, safe="")
+
+
+def masked(text: str) -> str:
+    """Return a text with dots in place of all secrets."""
+    text = _PASSWORD.sub(rf"\1:{MASK}@", _KEY.sub(MASK, _TOKEN.sub(MASK, text)))
+    for secret in _known:
+        if secret in text:
+            text = text.replace(secret, MASK)
+    return text
