@@ -15,7 +15,7 @@ from time import monotonic
 from rich.console import Console
 from rich.table import Table as Grid
 
-from bench import backlog, generator, machine, memory, profile_step, step
+from bench import backlog, generator, machine, memory, profile_step, scrape, step
 from bench.environment import FOLDER, PYTHON, ROOT, prepare
 from bench.figures import Table
 from bench.stage import stage
@@ -26,6 +26,7 @@ MEASUREMENTS = {
     "memory": memory.measure,
     "backlog": backlog.measure,
     "generator": generator.measure,
+    "scrape": scrape.measure,
     "profile": profile_step.measure,
 }
 ALL = [name for name in MEASUREMENTS if name != "profile"]

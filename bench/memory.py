@@ -27,7 +27,7 @@ def measure(stage: Stage) -> list[Table]:
 def _host(stage: Stage, size: int) -> tuple[float, float, float, float]:
     tokens = [stage.token() for _ in range(size)]
     begun = monotonic()
-    process = stage.start_flotilla({"DATABASE_URL": stage.database(), **_variables(tokens)})
+    process = stage.start_flotilla({"DATABASE_URL": stage.database(), **variables(tokens)})
     try:
         for token in tokens:
             stage.greet(token)
@@ -40,7 +40,8 @@ def _host(stage: Stage, size: int) -> tuple[float, float, float, float]:
         stage.end(process)
 
 
-def _variables(tokens: list[str]) -> dict[str, str]:
+def variables(tokens: list[str]) -> dict[str, str]:
+    """Return what tells a host of these bots."""
     if len(tokens) == 1:
         return {"BOT_API_TOKEN": tokens[0], "BOT_FOLDER": "input/", "BOT_NAME": "bench"}
     bots = [

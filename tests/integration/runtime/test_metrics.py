@@ -156,11 +156,13 @@ async def test_a_run_in_figures(stage: Stage) -> None:
         (OTHER,): 1,
     }
     assert found.of(name, "flotilla_updates") == {("committed",): 6, ("seen",): 0, ("dead",): 0}
-    assert found.of(name, "flotilla_sends") == {
-        ("sendMessage", "sent"): found.of(name, "flotilla_sends")["sendMessage", "sent"],
+    sends = found.of(name, "flotilla_sends")
+    sent = sum(calls for (_, outcome), calls in sends.items() if outcome == "sent")
+    sends.pop(("stopPoll", "sent"), None)  # missing when the vote was quicker than the note of the poll
+    assert sends == {
+        ("sendMessage", "sent"): sends["sendMessage", "sent"],
         ("sendMessage", "rejected"): 1,
         ("editMessageReplyMarkup", "sent"): 1,
-        ("stopPoll", "sent"): 1,
         ("sendPoll", "flood"): 1,
         ("sendPoll", "sent"): 1,
     }
@@ -170,7 +172,6 @@ async def test_a_run_in_figures(stage: Stage) -> None:
     assert found.of(name, "flotilla_receive_to_commit_seconds") == {(): 8}
     (turns,) = found.of(name, "flotilla_turn_seconds").values()
     assert 1 <= turns <= 8
-    sent = sum(value for (_, outcome), value in found.of(name, "flotilla_sends").items() if outcome == "sent")
     # The apology for the refused message is none that a turn has queued.
     assert found.of(name, "flotilla_receive_to_sent_seconds") == {(): sent - 1}
     states = {(state.value,): float(state is State.POLLING) for state in State}
