@@ -79,8 +79,7 @@ def check(
         findings, shelves = check_folder(scripts)
     else:
         findings, shelves = check_fleet(config or DEFAULT_CONFIG, scripts)
-    for shelf in shelves:
-        _prove(findings, shelf)
+    prove_all(findings, shelves)
     if online:
         _fetch(findings, shelves)
     if walk or walks is not None:
@@ -196,6 +195,12 @@ def _yaml_files(folder: Path) -> list[Path]:
 
 
 # --- proving --------------------------------------------------------------------------------------------------------
+
+
+def prove_all(findings: Findings, shelves: Sequence[_Shelf]) -> None:
+    """Look for what is wrong in how the courses hang together."""
+    for shelf in shelves:
+        _prove(findings, shelf)
 
 
 def _prove(findings: Findings, shelf: _Shelf) -> None:

@@ -50,17 +50,17 @@ def generate(
     """
     file, text = _generated(target, config, scripts)
     path = output or config.parent / file
-    difference = _difference(path, text)
-    if not difference:
+    changed = difference(path, text)
+    if not changed:
         typer.echo(f"{path} is up to date")
     elif check:
-        typer.echo(difference, nl=False)
+        typer.echo(changed, nl=False)
         typer.echo(f"{path} is not what {config} says; run 'flotilla generate{_option(target)}'", err=True)
         raise typer.Exit(EXIT_FAILED)
     elif dry_run:
-        typer.echo(difference, nl=False)
+        typer.echo(changed, nl=False)
     else:
-        _write(path, text)
+        write(path, text)
         typer.echo(f"wrote {path}")
 
 
@@ -102,7 +102,7 @@ def _warn_of_unset(text: str, fleet: Fleet) -> None:
         typer.echo(f"warning: before you start, put {', '.join(names)} into {path}", err=True)
 
 
-def _difference(path: Path, text: str) -> str:
+def difference(path: Path, text: str) -> str:
     """Return a unified diff from the file to the text; empty if they are the same."""
     from difflib import unified_diff
 
@@ -116,7 +116,7 @@ def _difference(path: Path, text: str) -> str:
     return "".join(unified_diff(old, new, str(path), f"{path} (generated)"))
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     """Replace the file in one step, so that it is never half written."""
     draft = path.with_name(f".{path.name}.new")
     try:

@@ -11,6 +11,7 @@ from app.cli.ban import ban, bans, unban
 from app.cli.broadcast import broadcast
 from app.cli.check import check
 from app.cli.course import course
+from app.cli.down import down
 from app.cli.generate import generate
 from app.cli.init import init
 from app.cli.migrate import migrate
@@ -18,6 +19,7 @@ from app.cli.participants import participants
 from app.cli.run import run
 from app.cli.sandbox import sandbox
 from app.cli.test import test
+from app.cli.up import up
 from app.errors import FlotillaError
 
 cli = typer.Typer(
@@ -34,6 +36,8 @@ cli.command()(init)
 cli.command()(check)
 cli.command()(generate)
 cli.command()(run)
+cli.command()(up)
+cli.command()(down)
 cli.command()(migrate)
 cli.add_typer(course, name="course")
 cli.add_typer(participants, name="participants")

@@ -12,17 +12,18 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from app.config.load import read_environment
 from app.config.tokens import redacted
+from app.deploy.change import Service, services_of
 from app.deploy.docker import INSTALL
 from app.errors import FlotillaError
 
 OLDEST_COMPOSE = (2, 24, 0)
 """The first version that hands ``start_interval`` to the engine; ``configs/content`` is a little older."""
 
-FILE = "compose.yaml"
+OVERRIDES = tuple(f"{name}.override.{end}" for name in ("compose", "docker-compose") for end in ("yml", "yaml"))
+"""What Compose reads beside compose.yaml: the first of them that is there."""
 
 ERROR_LINES = 5
 """How much of what Compose says when it fails is shown."""
@@ -75,14 +76,14 @@ class Project:
             oldest = ".".join(map(str, OLDEST_COMPOSE))
             raise ComposeError(f"Docker Compose has version {version}; update it to {oldest} or newer: {INSTALL}")
 
-    def config(self) -> Any:
-        """Return the project as Compose understands it, as its JSON; it holds the secrets."""
-        return json.loads(self._output("config", "--format", "json"))
+    def services(self, text: str | None = None) -> dict[str, Service]:
+        """Return the services of all profiles, as Compose understands them.
 
-    def hashes(self) -> dict[str, str]:
-        """Return the hash of every service's configuration, as the label of its containers has it."""
-        lines = self._output("config", "--hash", "*").splitlines()
-        return dict(line.split(maxsplit=1) for line in lines if line)
+        ``text`` stands for what compose.yaml will be. Whether the engine has their images is not known here.
+        """
+        config = json.loads(self._output(["config", "--format", "json"], text))
+        lines = self._output(["config", "--hash", "*"], text).splitlines()
+        return services_of(config, dict(line.split(maxsplit=1) for line in lines if line))
 
     def build(self, services: Iterable[str] = (), *, quiet: bool = False) -> None:
         """Build the images of services, by default of all that have something to build.
@@ -95,48 +96,62 @@ class Project:
         """Fetch the images of services."""
         self._run(["pull", "--quiet", *services])
 
-    def up(self, services: Iterable[str], *, dependencies: bool = True, recreate: bool = False) -> None:
-        """Create and start services; containers that are as they should be go on.
+    def create(self, services: Iterable[str], *, recreate: bool = False) -> None:
+        """Create the containers of services without starting them, and of what they need; stops those that differ.
 
-        With ``dependencies`` what they need is started first, and waited for. ``recreate`` makes new containers anyway.
-        Does not build and does not wait until the services are healthy.
+        ``recreate`` makes new ones anyway. Unlike with ``up --no-deps`` they are what a plain ``up`` would make, to the
+        hash of their configuration: Compose lets them be later.
         """
-        options = ["--detach", "--no-build", "--quiet-pull"]
-        options += [] if dependencies else ["--no-deps"]
-        options += ["--force-recreate"] if recreate else []
-        self._run(["up", *options, *services])
+        options = ["--no-build", "--quiet-pull", *(["--force-recreate"] if recreate else [])]
+        self._run(["create", *options, *services])
+
+    def up(self, services: Iterable[str]) -> None:
+        """Create and start services, after what they need, for which it waits; what is as it should be goes on.
+
+        Jobs among what they need are run again. Does not build, and does not wait until the services are healthy.
+        """
+        self._run(["up", "--detach", "--no-build", "--quiet-pull", *services])
 
     def down(self, *, volumes: bool = False) -> None:
         """Remove all containers and networks, also those of services that are gone; with ``volumes`` the data too."""
-        self._run(["down", "--remove-orphans", *(["--volumes"] if volumes else [])])
+        self._run(["--profile", "*", "down", "--remove-orphans", *(["--volumes"] if volumes else [])], what="down")
 
     def remove(self, services: Iterable[str]) -> None:
         """Stop and remove the containers of services that the project has."""
         self._run(["rm", "--stop", "--force", *services])
 
-    def _output(self, *arguments: str) -> str:
-        return self._run(arguments).stdout
+    def _output(self, arguments: Sequence[str], text: str | None) -> str:
+        files = [] if text is None else self._files()
+        return self._run([*files, "--profile", "*", *arguments], text=text, what=arguments[0]).stdout
 
-    def _run(self, arguments: Sequence[str], *, is_shown: bool = False) -> subprocess.CompletedProcess[str]:
+    def _files(self) -> list[str]:
+        """Name standard input in place of compose.yaml, and what else Compose reads by itself."""
+        overrides = [name for name in OVERRIDES if (self.folder / name).is_file()][:1]
+        return ["--file", "-", *(part for name in overrides for part in ("--file", name))]
+
+    def _run(
+        self, arguments: Sequence[str], *, is_shown: bool = False, text: str | None = None, what: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
         progress = [] if is_shown else ["--progress", "quiet"]
         command = ["docker", "compose", "--project-name", self.name, *progress, *arguments]
         try:
-            done = self._process(command, is_shown=is_shown)
+            done = self._process(command, is_shown=is_shown, text=text)
         except FileNotFoundError:
             raise ComposeError(f"the docker command is missing; install Docker with Compose: {INSTALL}") from None
         if done.returncode:
-            raise ComposeError(_failure(arguments[0], done))
+            raise ComposeError(_failure(what or arguments[0], done))
         return done
 
-    def _process(self, command: Sequence[str], *, is_shown: bool = False) -> subprocess.CompletedProcess[str]:
-        errors = None if is_shown else subprocess.PIPE
+    def _process(
+        self, command: Sequence[str], *, is_shown: bool = False, text: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(  # noqa: S603 - no shell; the names in it are those of the config, which are checked
             command,
             cwd=self.folder,
             env=dict(self.environ),
-            stdin=subprocess.DEVNULL,
+            input=text or "",
             stdout=subprocess.PIPE,
-            stderr=errors,
+            stderr=None if is_shown else subprocess.PIPE,
             text=True,
             errors="replace",
             check=False,

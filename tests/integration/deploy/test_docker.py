@@ -84,8 +84,11 @@ def test_containers_are_found_by_their_project(engine: Engine, project: Project)
 
 @pytest.mark.containers
 def test_the_hash_of_a_service_is_that_of_its_container(engine: Engine, project: Project) -> None:
-    assert project.hashes() == {c.service: c.config_hash for c in engine.containers(project.name)}
-    assert set(project.config()["services"]) == {"talker", "failing"}
+    services = project.services()
+    assert {name: service.config_hash for name, service in services.items()} == {
+        container.service: container.config_hash for container in engine.containers(project.name)
+    }
+    assert project.services(COMPOSE) == services  # also as what compose.yaml might be
 
 
 @pytest.mark.containers

@@ -1,0 +1,136 @@
+"""``flotilla up``: bring the fleet's containers to what the config says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli.containers import DEFAULT_CONFIG, BotsArgument, ConfigOption, engine_and_project, with_images
+from app.errors import EXIT_CONFIG, EXIT_FAILED
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from app.config.fleet import Fleet
+    from app.deploy.docker import Engine
+    from app.deploy.plan import Plan
+    from app.deploy.project import Project
+    from app.deploy.rollout import Step
+
+TIMEOUT = 180
+"""Seconds for a service to become healthy; the health check of a bot is patient for two minutes."""
+
+SMALLEST_BATCH = 4
+"""So many bots are started at once also on a machine with one processor; else two for each."""
+
+
+def up(
+    bots: BotsArgument = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    scripts: Annotated[Path | None, typer.Option(help="The folder with the courses.")] = None,
+    profile: Annotated[list[str] | None, typer.Option(help="Start the services of this profile, too.")] = None,
+    timeout: Annotated[int, typer.Option(help="Seconds for a bot to become healthy.", min=1)] = TIMEOUT,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would change.")] = False,
+) -> None:
+    """Start the fleet in containers, or apply what has changed.
+
+    Writes compose.yaml, checks the courses, shows what will change, and waits until every bot is healthy. Bots that
+    are as the config says go on undisturbed. Exits with 1 if a bot fails; the others are started all the same.
+    """
+    from app.cli.progress import last_lines, show_changes, show_failure
+
+    fleet, text = _checked(config, scripts)
+    with engine_and_project(config) as (engine, project):
+        if not dry_run:
+            _prepare(fleet, project, text, is_quiet=json)
+        plan = _plan(engine, project, fleet, text, bots or (), profile or ())
+        if not json:
+            show_changes(plan.changes)
+        failed = [] if dry_run else _apply(engine, project, fleet, plan, timeout, is_quiet=json)
+        logs = [last_lines(engine, project.name, step.service) for step in failed]
+    if json:
+        _print_json(plan, failed, logs, dry_run=dry_run)
+    for step, log in zip(failed, logs, strict=True):
+        show_failure(step, log)
+    if failed:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _checked(config: Path, scripts: Path | None) -> tuple[Fleet, str]:
+    """Return the fleet and its compose.yaml; says what is wrong and exits with 78 if the config or a course is."""
+    import os
+
+    from app.cli.check import check_fleet, prove_all
+    from app.cli.findings import Format, print_findings
+    from app.config.load import load_fleet
+    from app.deploy.compose import compose
+
+    findings, shelves = check_fleet(config, scripts)
+    prove_all(findings, shelves)
+    if findings.errors:
+        print_findings(findings, Format.TEXT)
+        raise typer.Exit(EXIT_CONFIG)
+    fleet = load_fleet(config, os.environ, scripts)
+    for warning in fleet.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    return fleet, compose(fleet)
+
+
+def _prepare(fleet: Fleet, project: Project, text: str, *, is_quiet: bool) -> None:
+    """Write compose.yaml; build the image if the config names none and this is a checkout."""
+    from app.cli.generate import difference, write
+
+    path = project.folder / "compose.yaml"
+    if difference(path, text):
+        write(path, text)
+        typer.echo(f"wrote {path}", err=True)
+    if fleet.image is None and (project.folder / "Dockerfile").is_file():
+        project.build(quiet=is_quiet)
+
+
+def _plan(
+    engine: Engine, project: Project, fleet: Fleet, text: str, names: Sequence[str], profiles: Collection[str]
+) -> Plan:
+    import os
+
+    from app.deploy.plan import plan_of
+    from app.deploy.target import targets
+
+    services = with_images(project.services(text), engine)
+    chosen = {target.service for target in targets(fleet, names, services)}
+    active = {*profiles, *fleet.environ.get("COMPOSE_PROFILES", "").split(",")}
+    return plan_of(services, engine.containers(project.name), os.path.realpath(project.folder), chosen, active)
+
+
+def _apply(engine: Engine, project: Project, fleet: Fleet, plan: Plan, timeout: int, *, is_quiet: bool) -> list[Step]:
+    """Do what is planned; return the last steps of the services that failed."""
+    from app.cli.progress import progress
+    from app.config.settings import TELEGRAM_API_URL
+    from app.deploy.compose import hosts_of
+    from app.deploy.rollout import Rollout, Stage
+
+    for container in plan.gone:
+        engine.stop(container.id)
+        engine.remove(container.id)
+    bots = {service: len(bots) for service, bots in hosts_of(fleet).items()}
+    phases = plan.phases(bots, max(SMALLEST_BATCH, 2 * engine.machine().cpus))
+    rollout = Rollout(engine, project, timeout, is_limited=fleet.telegram_url == TELEGRAM_API_URL)
+    total = sum(len(batch.services) for phase in phases for batch in phase.batches)
+    failed = []
+    with progress(total, is_quiet=is_quiet) as tell:
+        for step in rollout.run(phases, plan.jobs):
+            tell(step)
+            failed += [step] if step.stage is Stage.FAILED else []
+    return failed
+
+
+def _print_json(plan: Plan, failed: Sequence[Step], logs: Sequence[Sequence[str]], *, dry_run: bool) -> None:
+    from dataclasses import asdict
+
+    from app.cli.database import print_json
+
+    failures = [{"service": step.service, "why": step.why, "log": log} for step, log in zip(failed, logs, strict=True)]
+    print_json({"changes": [asdict(change) for change in plan.changes], "failed": failures, "dry_run": dry_run})
