@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
+from itertools import islice
 from pathlib import Path
 from socketserver import ThreadingUnixStreamServer
 from threading import Thread
@@ -121,11 +122,11 @@ def test_usage_is_of_a_container_that_runs(engine: Engine, project: Project) -> 
 @pytest.mark.containers
 def test_logs_have_whole_lines_in_order(engine: Engine, project: Project) -> None:
     container = one(engine, project, "talker").id
-    lines = list(engine.logs(container))
-    assert sorted(line.text for line in lines[:2]) == ["one", "two"]
-    assert [line.text.strip() for line in lines[2:]] == ["end"]
-    assert len(lines[2].text) == 20000  # the engine cuts it in two
-    assert [line.text.strip() for line in engine.logs(container, tail=1)] == ["end"]
+    lines = list(islice(engine.logs(container, follow=True), 3))
+    assert sorted(line.text.strip() for line in lines) == ["end", "one", "two"]
+    assert sorted(len(line.text) for line in lines) == [3, 3, 20000]  # the engine cuts a line as long as that in two
+    assert lines == sorted(lines, key=lambda line: line.at)
+    assert list(engine.logs(container, tail=1)) == lines[-1:]
     assert list(engine.logs(container, since=datetime.now(UTC))) == []
 
 
