@@ -197,7 +197,7 @@ def serving(listen: tuple[str, int], gauges: Collector) -> Iterator[int]:
 SendOutcome = Literal["sent", "flood", "unavailable", "rejected", "refused"]
 
 _HOST = ""
-_names: dict[str, str] = {}
+_metered: set[str] = set()
 
 
 class Meter:
@@ -257,12 +257,13 @@ class Meter:
 @cache
 def meter_of(bot: str) -> Meter:
     """Return the meter of a bot: the same each time."""
-    _names[bot] = bot
+    _metered.add(bot)
     return Meter(bot)
 
 
 def count_errors(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Count the errors of a log: a processor of structlog that passes each event on as it is."""
     if event.get("level") in ("error", "critical"):
-        ERRORS.labels(_names.get(str(event.get("bot")), _HOST)).inc()
+        bot = event.get("bot")
+        ERRORS.labels(bot if bot in _metered else _HOST).inc()
     return event

@@ -137,6 +137,19 @@ def test_a_bot_with_a_webhook() -> None:
     assert elsewhere.listen == ("0.0.0.0", 8088)
 
 
+@pytest.mark.parametrize(
+    ("variables", "metrics"),
+    [
+        ({}, None),
+        ({"METRICS_PORT": ""}, None),
+        ({"METRICS_PORT": "9400"}, ("0.0.0.0", 9400)),
+        ({"METRICS_PORT": "1", "METRICS_ADDRESS": "127.0.0.1"}, ("127.0.0.1", 1)),
+    ],
+)
+def test_where_metrics_are_served(variables: dict[str, str], metrics: tuple[str, int] | None) -> None:
+    assert host_settings_from_environment(OLD | variables).metrics == metrics
+
+
 def test_server_and_scripts() -> None:
     environ = OLD | {
         "TELEGRAM_API_URL": "http://sandbox:8080/",
@@ -329,11 +342,13 @@ ERRORS = [
     (
         OLD
         | {"BOT_FALLBACK": "webhook", "BOT_MODE": "webhook", "WEBHOOK_URL": "https://h/x"}
-        | {"WEBHOOK_SECRET_TOKEN": "s", "WEBHOOK_MAX_CONNECTIONS": "101", "PAGES_PORT": "0"},
+        | {"WEBHOOK_SECRET_TOKEN": "s", "WEBHOOK_MAX_CONNECTIONS": "101", "PAGES_PORT": "0"}
+        | {"METRICS_PORT": "65536"},
         [
             "BOT_FALLBACK: is 'webhook'; write 'polling', or leave it out",
             "WEBHOOK_MAX_CONNECTIONS: is '101'; write a number from 1 to 100",
             "PAGES_PORT: is '0'; write a port from 1 to 65535",
+            "METRICS_PORT: is '65536'; write a port from 1 to 65535",
         ],
     ),
     (
