@@ -51,10 +51,11 @@ async def expiry_of(origin: URL, certificate: Path | None) -> float | None:
 
 def _trust(certificate: Path | None) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=certificate)
-    context.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
     if certificate is not None:
         # Telegram takes one that names its host as openssl's manual of old does: neither strictly right nor by the SAN.
         context.check_hostname = False
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    # The last: Python does not know this flag, and may drop it when it changes others.
+    context.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
     return context
