@@ -14,6 +14,7 @@ from app.cli.course import course
 from app.cli.down import down
 from app.cli.generate import generate
 from app.cli.init import init
+from app.cli.level import log_level
 from app.cli.migrate import migrate
 from app.cli.participants import participants
 from app.cli.run import run
@@ -38,6 +39,7 @@ cli.command()(generate)
 cli.command()(run)
 cli.command()(up)
 cli.command()(down)
+cli.command()(log_level)
 cli.command()(migrate)
 cli.add_typer(course, name="course")
 cli.add_typer(participants, name="participants")

@@ -8,6 +8,7 @@ import os
 import random
 import socket
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -128,3 +129,32 @@ def test_stopping_leaves_no_error(fleet: Fleet) -> None:
     events = [json.loads(line.removeprefix("\x1b[2K")) for line in lines]
     assert [event for event in events if event["level"] not in ("info", "warning")] == []
     fleet.compose("start", "lighthouse")
+
+
+async def test_the_log_level_of_a_running_bot(fleet: Fleet, client: SandboxClient) -> None:
+    def flotilla(*arguments: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "app.cli.main", *arguments]
+        environment = {**os.environ, "COMPOSE_PROJECT_NAME": fleet.name, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    assert await asyncio.to_thread(flotilla, "log-level", "debug", "samovar") == (0, "samovar: debug\n")
+    for bot in ("samovar", "fleet_school"):
+        await begin_with(client.learner(bot, 4))
+    assert await asyncio.to_thread(flotilla, "log-level", "info") == (
+        0,
+        "lighthouse: info\nsamovar: info\nfleet_school: info\n",
+    )
+    await begin_with(client.learner("samovar", 5))
+    lines = fleet.compose("logs", "--no-log-prefix", "samovar", "fleet_school").splitlines()
+    events = [json.loads(line.removeprefix("\x1b[2K")) for line in lines]
+    told = [(event["bot"], event["chat"], event["kind"]) for event in events if event["level"] == "debug"]
+    assert told == [("samovar", 4, "message")]
+    fleet.compose("stop", "samovar")
+    code, text = await asyncio.to_thread(flotilla, "log-level", "debug", "samovar")
+    assert (code, text) == (1, "bot 'samovar' does not run, neither here nor in containers; start it first\n")
+
+
+async def begin_with(learner: LearnerClient) -> None:
+    await learner.send("/start")
+    await learner.wait_message()

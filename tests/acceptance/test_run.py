@@ -276,3 +276,37 @@ def test_an_unreachable_database(solo: Path) -> None:
     assert "secret" not in output
     assert "waiting for the database" in output
     assert run.lines[-1].endswith("start PostgreSQL, or correct host and port in DATABASE_URL")
+
+
+async def test_a_running_fleet_is_told_what_to_log(solo: Path) -> None:
+    def flotilla(*arguments: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "app.cli.main", *arguments],
+            cwd=solo,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    with running(solo, "--port", "0") as run:
+        async with SandboxClient(url_of(run)) as client:
+            learner = client.learner("solo", 5)
+            await learner.send("/start")
+            await learner.wait_for(said("hello"))
+            assert flotilla("log-level", "debug", "solo") == (0, "solo: debug\n")
+            await learner.press((await learner.transcript()).by_bot[-1])
+            line = run.wait_line("update ")
+            assert (
+                "[debug    ] update                         bot=solo chat=5 element=A kind=callback_query run=1" in line
+            )
+            assert flotilla("log-level", "warning", "--json") == (
+                0,
+                '{\n  "level": "warning",\n  "bots": [\n    "solo"\n  ]\n}\n',
+            )
+            await learner.send("/start")
+            await learner.wait_for(lambda chat: len(chat.by_bot) > 2)
+        assert flotilla("log-level", "debug", "sola")[1].endswith("has no bot 'sola'; did you mean 'solo'?\n")
+        assert run.interrupt() == 0
+        assert not [line for line in run.lines if "chat=5" in line and "kind=message" in line]

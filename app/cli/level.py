@@ -1,0 +1,108 @@
+"""``flotilla log-level``: how much running bots write into their logs."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.errors import FlotillaError
+
+if TYPE_CHECKING:
+    from app.config.fleet import Fleet
+    from app.deploy.docker import Container, Engine
+
+Request = dict[str, Any]
+
+
+class Level(StrEnum):
+    """From the one that tells most to the one that tells least."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class NotRunningError(FlotillaError):
+    """A bot that is to be told something does not run."""
+
+
+def log_level(
+    level: Annotated[Level, typer.Argument(help="From which level on lines are written.", show_default=False)],
+    bots: Annotated[list[str] | None, typer.Argument(metavar="BOT", help="Names of bots; default: all.")] = None,
+    config: Annotated[Path, typer.Option(help="The fleet's config.")] = Path("bots_config.yaml"),
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Change how much running bots write into their logs, until they are started again.
+
+    It reaches the bots of `flotilla run` beside the config, or those in containers.
+    """
+    from app.cli.database import print_json
+    from app.config.host import select_bots
+    from app.config.load import load_fleet
+
+    fleet = load_fleet(config, os.environ, need_secrets=False)
+    names = [bot.name for bot in select_bots(fleet, bots or [])]
+    meant = names if bots else [None]
+    requests: list[Request] = [{"do": "level", "bot": name, "level": level.value} for name in meant]
+    if not _tell_run(fleet, requests):
+        _tell_containers(fleet, requests)
+    if json:
+        print_json({"level": level.value, "bots": names})
+        return
+    for name in names:
+        print(f"{name}: {level.value}")
+
+
+def _tell_run(fleet: Fleet, requests: list[Request]) -> bool:
+    """Tell the bots of ``flotilla run``; ``False`` when nobody runs there."""
+    from app.runtime.ask import RUN_SOCKET, NoAnswerError, ask, control_socket
+
+    try:
+        for request in requests:
+            _require_done(ask(control_socket(fleet.path.parent / RUN_SOCKET), request))
+    except NoAnswerError:
+        return False
+    return True
+
+
+def _tell_containers(fleet: Fleet, requests: list[Request]) -> None:
+    from app.deploy.compose import hosts_of
+    from app.deploy.docker import Engine
+    from app.deploy.project import Project
+
+    hosts = hosts_of(fleet)
+    with Engine.connect(os.environ) as engine:
+        found = engine.containers(Project.of(fleet.path, os.environ).name)
+        running = [one for one in found if one.is_running and one.service in hosts]
+        for request in requests:
+            name = request["bot"]
+            chosen = [one for one in running if name is None or name in [bot.name for bot in hosts[one.service]]]
+            if not chosen:
+                what = "no bot of the fleet runs" if name is None else f"bot {name!r} does not run"
+                raise NotRunningError(f"{what}, neither here nor in containers; start it first")
+            for container in chosen:
+                _require_done(_asked(engine, container, request))
+
+
+def _asked(engine: Engine, container: Container, request: Request) -> Request:
+    """Return the answer of the host in a container."""
+    import json
+
+    ran = engine.exec(container.id, ["python", "-m", "app.runtime.ask", json.dumps(request)])
+    try:
+        answer: Request = json.loads(ran.output)
+    except ValueError:
+        reason = (ran.errors or ran.output).strip().splitlines()[-1:]
+        text = f"container {container.name!r} does not answer ({''.join(reason)}); its version may be too old for that"
+        raise FlotillaError(text) from None
+    return answer
+
+
+def _require_done(answer: Request) -> None:
+    if answer.get("ok") is not True:
+        raise FlotillaError(str(answer.get("error")))
