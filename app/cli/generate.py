@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,8 +14,11 @@ from app.errors import EXIT_FAILED, EXIT_USAGE, FlotillaError
 
 if TYPE_CHECKING:
     from app.config.fleet import Fleet
+    from app.deploy.systemd import Place
 
 SCHEMA_FILE = "bots_config.schema.json"
+
+UNITS_FOLDER = "systemd"
 
 
 class Target(StrEnum):
@@ -23,6 +28,7 @@ class Target(StrEnum):
     SWARM = "swarm"
     KUBERNETES = "kubernetes"
     SYSTEMD = "systemd"
+    SUPERVISOR = "supervisor"
     SCHEMA = "schema"
 
 
@@ -34,7 +40,9 @@ class UnsupportedTargetError(FlotillaError):
 
 def generate(
     config: Annotated[Path, typer.Option(help="The fleet.")] = Path("bots_config.yaml"),
-    output: Annotated[Path | None, typer.Option(help="The file to write. [default: beside the config]")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The file to write, for systemd the folder. [default: beside the config]")
+    ] = None,
     scripts: Annotated[Path | None, typer.Option(help="The folder with the courses.")] = None,
     target: Annotated[Target, typer.Option(help="What the file is for; schema: JSON Schema of the config.")] = (
         Target.COMPOSE
@@ -44,28 +52,50 @@ def generate(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; print what would change.")] = False,
 ) -> None:
-    """Write compose.yaml from the config.
+    """Write compose.yaml from the config, or units of systemd, or a file for supervisord.
 
-    It needs no secrets: the file refers to them by their variables.
+    It needs no secrets: what is written refers to them by their variables.
     """
-    file, text = _generated(target, config, scripts)
-    path = output or config.parent / file
-    changed = difference(path, text)
-    if not changed:
+    texts = _generated(target, config, scripts, output)
+    obsolete = _obsolete(output or config.parent / UNITS_FOLDER, texts) if target is Target.SYSTEMD else []
+    changes = {path: difference(path, text) for path, text in {**texts, **dict.fromkeys(obsolete, "")}.items()}
+    changed = [path for path in changes if changes[path]]
+    for path in texts if not changed else ():
         typer.echo(f"{path} is up to date")
-    elif check:
-        typer.echo(changed, nl=False)
-        typer.echo(f"{path} is not what {config} says; run 'flotilla generate{_option(target)}'", err=True)
-        raise typer.Exit(EXIT_FAILED)
-    elif dry_run:
-        typer.echo(changed, nl=False)
+    if changed and (check or dry_run):
+        typer.echo("".join(changes.values()), nl=False)
     else:
-        write(path, text)
-        typer.echo(f"wrote {path}")
+        _make_folders(target, config, output)
+        _write_all(texts, changed)
+    if changed and check:
+        names = ", ".join(map(str, changed))
+        verb = "is" if len(changed) == 1 else "are"
+        typer.echo(f"{names} {verb} not what {config} says; run 'flotilla generate{_option(target)}'", err=True)
+        raise typer.Exit(EXIT_FAILED)
 
 
-def _generated(target: Target, config: Path, scripts: Path | None) -> tuple[str, str]:
-    """Return the usual name and the text of a target's file."""
+def _make_folders(target: Target, config: Path, output: Path | None) -> None:
+    """Make the folder of the units, and the one that supervisord wants for its own files."""
+    from app.deploy.supervisor import STATE
+
+    wanted = {Target.SYSTEMD: output or config.parent / UNITS_FOLDER, Target.SUPERVISOR: config.parent / STATE}
+    if target in wanted:
+        wanted[target].mkdir(parents=True, exist_ok=True)
+
+
+def _write_all(texts: Mapping[Path, str], changed: Sequence[Path]) -> None:
+    """Write the files that have changed, and remove those that are not wanted any more."""
+    for path in changed:
+        if path in texts:
+            write(path, texts[path])
+            typer.echo(f"wrote {path}")
+        else:
+            path.unlink()
+            typer.echo(f"removed {path}")
+
+
+def _generated(target: Target, config: Path, scripts: Path | None, output: Path | None) -> dict[Path, str]:
+    """Return the texts of a target's files."""
     match target:
         case Target.COMPOSE:
             from app.deploy.compose import compose
@@ -73,13 +103,58 @@ def _generated(target: Target, config: Path, scripts: Path | None) -> tuple[str,
             fleet = _fleet(config, scripts)
             text = compose(fleet)
             _warn_of_unset(text, fleet)
-            return "compose.yaml", text
+            return {output or config.parent / "compose.yaml": text}
         case Target.SCHEMA:
             from app.config.schema import schema
 
-            return SCHEMA_FILE, schema()
+            return {output or config.parent / SCHEMA_FILE: schema()}
+        case Target.SYSTEMD:
+            from app.deploy.systemd import units
+
+            fleet, folder = _fleet(config, scripts), output or config.parent / UNITS_FOLDER
+            _warn_of_environment(fleet, needs_plain_lines=True)
+            return {folder / name: text for name, text in units(fleet, _place(config, scripts), folder).items()}
+        case Target.SUPERVISOR:
+            from app.deploy.supervisor import supervisord
+
+            fleet = _fleet(config, scripts)
+            _warn_of_environment(fleet)
+            return {output or config.parent / "supervisord.conf": supervisord(fleet, _place(config, scripts))}
         case _:
             raise UnsupportedTargetError(f"target {target.value!r} is not supported yet; use 'compose'")
+
+
+def _place(config: Path, scripts: Path | None) -> Place:
+    """Say where things are on this machine."""
+    from app.deploy.systemd import Place
+
+    code = Path(__file__).resolve().parents[2]
+    needed = (Path(sys.prefix), Path(sys.base_prefix).resolve(), code)
+    return Place(config.resolve(), Path(sys.executable), needed, scripts.resolve() if scripts else None)
+
+
+def _obsolete(folder: Path, texts: Mapping[Path, str]) -> list[Path]:
+    """List the units in the folder that were generated for bots that are gone."""
+    from app.deploy.systemd import HEADER
+
+    mark = HEADER.partition("{")[0].encode()
+    found = sorted(path for path in folder.glob("flotilla*") if path not in texts and path.is_file())
+    return [path for path in found if path.read_bytes().startswith(mark)]
+
+
+def _warn_of_environment(fleet: Fleet, *, needs_plain_lines: bool = False) -> None:
+    """Say what the bots will lack when they are started."""
+    from app.deploy.process import variables_of
+    from app.deploy.systemd import misread_lines
+
+    path = fleet.path.parent / ".env"
+    names = [name for name in variables_of(fleet) if not fleet.environ.get(name)]
+    if names:
+        typer.echo(f"warning: before you start, put {', '.join(names)} into {path}", err=True)
+    if needs_plain_lines and path.is_file():
+        for number in misread_lines(path.read_text(encoding="utf-8")):
+            remedy = "write NAME=value, without 'export', and comments in lines of their own"
+            typer.echo(f"warning: {path}:{number}: systemd reads this line otherwise; {remedy}", err=True)
 
 
 def _fleet(config: Path, scripts: Path | None) -> Fleet:

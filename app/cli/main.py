@@ -13,6 +13,7 @@ from app.cli.check import check
 from app.cli.course import course
 from app.cli.down import down
 from app.cli.generate import generate
+from app.cli.host import host
 from app.cli.init import init
 from app.cli.level import log_level
 from app.cli.migrate import migrate
@@ -40,6 +41,7 @@ cli.command()(run)
 cli.command()(up)
 cli.command()(down)
 cli.command()(log_level)
+cli.command()(host)
 cli.command()(migrate)
 cli.add_typer(course, name="course")
 cli.add_typer(participants, name="participants")

@@ -12,7 +12,7 @@ import typer
 
 def sandbox(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8080,
+    port: Annotated[int, typer.Option(envvar="SANDBOX_PORT", help="Port to listen on.", min=0, max=65535)] = 8080,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse messages above Telegram's limits.")] = False,
 ) -> None:
     """Serve a local Bot API and a chat page.

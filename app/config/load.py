@@ -58,9 +58,12 @@ def load_fleet(
 def read_environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """Read ``.env`` of ``folder``, with ``environ`` over it.
 
+    With ``READ_DOTENV=false`` in ``environ`` it is not read: who started this process gave it what is its own.
     Raises :class:`InputError`: ``.env`` is not UTF-8 text or cannot be read.
     """
     path = folder / ".env"
+    if environ.get("READ_DOTENV") == "false":
+        return dict(environ)
     try:
         found = dotenv_values(path, interpolate=False) if path.is_file() else {}
     except UnicodeDecodeError:

@@ -213,12 +213,22 @@ def log_file(fleet: Fleet, process: Process, bot: Bot) -> Path | None:
     return path if process.replica == 1 else path.with_name(f"{path.stem}@{process.replica}{path.suffix}")
 
 
+def variables_of(fleet: Fleet) -> list[str]:
+    """Name the variables without which some process of the fleet does not start."""
+    return [*dict.fromkeys(name for process in processes_of(fleet) for name in _needed(fleet, process)), "DATABASE_URL"]
+
+
+def _needed(fleet: Fleet, process: Process) -> dict[str, str]:
+    """Name the secrets that a process needs, and say what each is."""
+    tokens = {bot.token_variable: f"the token of {bot.name}" for bot in process.bots if not fleet.sandbox}
+    sections = filter(None, map(fleet.dialog_of, process.bots))
+    keys = {name: f"the key of {what}" for section in sections for name, what in section.key_variables.items()}
+    return {name: what for name, what in (tokens | keys).items() if name}
+
+
 def _require(fleet: Fleet, process: Process, database_url: str) -> None:
     """Raise :class:`MissingVariablesError` unless everything is there that the process needs."""
-    wanted = {bot.token_variable: f"the token of {bot.name}" for bot in process.bots if not fleet.sandbox}
-    for section in filter(None, map(fleet.dialog_of, process.bots)):
-        wanted |= {name: f"the key of {what}" for name, what in section.key_variables.items()}
-    missing = [f"{name} ({what})" for name, what in wanted.items() if name and not fleet.environ.get(name)]
+    missing = [f"{name} ({what})" for name, what in _needed(fleet, process).items() if not fleet.environ.get(name)]
     missing += [] if database_url else ["DATABASE_URL (postgresql://user:password@host/database)"]
     if missing:
         raise MissingVariablesError(f"{process.name} needs {', '.join(missing)}; put it into .env, or set it")

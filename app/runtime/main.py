@@ -34,7 +34,7 @@ def main() -> None:
     """Run the host that the environment describes; exit 78 when it is wrong, 1 when it cannot run."""
     try:
         stop_with_parent(os.environ)
-        environ = _environment(os.environ)
+        environ = read_environment(Path(), os.environ)
         settings = host_settings_from_environment(environ, sys.argv[1:])
         start_logs(settings, environ)
         heartbeat = Path(environ.get("HEARTBEAT_FILE") or HEARTBEAT)
@@ -42,11 +42,6 @@ def main() -> None:
     except FlotillaError as error:
         print(masked(str(error)), file=sys.stderr)
         sys.exit(error.exit_code)
-
-
-def _environment(environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Add ``.env`` of this folder, unless who started the process has read it: then it holds what is of others."""
-    return environ if environ.get("READ_DOTENV") == "false" else read_environment(Path(), environ)
 
 
 def start_logs(

@@ -102,7 +102,7 @@ def test_the_schema(folder: Path) -> None:
     assert (folder / "bots_config.schema.json").read_text() == schema()
 
 
-@pytest.mark.parametrize("target", ["swarm", "kubernetes", "systemd"])
+@pytest.mark.parametrize("target", ["swarm", "kubernetes"])
 def test_targets_of_later_versions(folder: Path, target: str) -> None:
     with pytest.raises(FlotillaError) as caught:
         generate("--target", target)
@@ -130,3 +130,39 @@ def test_an_output_that_is_a_folder(folder: Path) -> None:
     with pytest.raises(FlotillaError) as caught:
         generate("--output", "scripts")
     assert str(caught.value) == "scripts cannot be read: Is a directory"
+
+
+def test_units_have_a_folder_of_their_own(folder: Path) -> None:
+    result = generate("--target", "systemd")
+    names = ["flotilla.target", "flotilla-migrate.service", "flotilla-sandbox.service", "flotilla-a.service"]
+    assert result.stdout.splitlines() == [f"wrote systemd/{name}" for name in names]
+    assert result.stderr == "warning: before you start, put DATABASE_URL into .env\n"
+    assert f"WorkingDirectory={folder.resolve()}\n" in (folder / "systemd" / "flotilla-a.service").read_text()
+    assert generate("--target", "systemd", "--check").stdout.count("is up to date") == 4
+
+
+def test_the_unit_of_a_bot_that_is_gone_is_removed(folder: Path) -> None:
+    generate("--target", "systemd")
+    (folder / "systemd" / "flotilla-mine.service").write_text("[Service]\n")
+    (folder / "bots_config.yaml").write_text(CONFIG.replace("name: a", "name: b"))
+    assert generate("--target", "systemd", "--check").exit_code == 1
+    assert generate("--target", "systemd").stdout.splitlines() == [
+        "wrote systemd/flotilla.target",
+        "wrote systemd/flotilla-b.service",
+        "removed systemd/flotilla-a.service",
+    ]
+    assert (folder / "systemd" / "flotilla-mine.service").exists()
+
+
+def test_lines_that_systemd_reads_otherwise_are_told(folder: Path) -> None:
+    (folder / ".env").write_text("DATABASE_URL=postgresql://a\nexport X=1\n")
+    assert generate("--target", "systemd", "--output", "units").stderr == (
+        "warning: .env:2: systemd reads this line otherwise; "
+        "write NAME=value, without 'export', and comments in lines of their own\n"
+    )
+
+
+def test_a_file_for_supervisord(folder: Path) -> None:
+    assert generate("--target", "supervisor").stdout == "wrote supervisord.conf\n"
+    assert (folder / ".flotilla" / "supervisor").is_dir()
+    assert generate("--target", "supervisor", "--check").exit_code == 0
