@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from app.config.fleet import Fleet
     from app.deploy.process import Process
 
-SANDBOX_PORT = 8080
-
 
 def host(
     service: Annotated[str, typer.Argument(metavar="NAME", help="A bot, or a group.")],
@@ -56,6 +54,7 @@ def _chosen(fleet: Fleet, processes: Sequence[Process], service: str, replica: i
 
 def _environment(fleet: Fleet, process: Process) -> dict[str, str]:
     from app.cli.isolate import CONTROL_SOCKET, host_folder
+    from app.cli.sandbox import PORT
     from app.deploy.process import PAGES_PORT, environment, of_the_machine
 
     environ = fleet.environ
@@ -63,7 +62,7 @@ def _environment(fleet: Fleet, process: Process) -> dict[str, str]:
         fleet,
         process,
         database_url=environ.get("DATABASE_URL", ""),
-        telegram_url=f"http://127.0.0.1:{environ.get('SANDBOX_PORT') or SANDBOX_PORT}" if fleet.sandbox else None,
+        telegram_url=f"http://127.0.0.1:{environ.get('SANDBOX_PORT') or PORT}" if fleet.sandbox else None,
         pages_port=_port(environ.get("PAGES_PORT"), PAGES_PORT) + (process.pages or 0),
     )
     folder = Path(environ["RUNTIME_DIRECTORY"]) if environ.get("RUNTIME_DIRECTORY") else host_folder(fleet, process)

@@ -9,10 +9,17 @@ from typing import Annotated
 
 import typer
 
+PORT = 8080
+
 
 def sandbox(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(envvar="SANDBOX_PORT", help="Port to listen on.", min=0, max=65535)] = 8080,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            envvar="SANDBOX_PORT", help="Port to listen on. [default: SANDBOX_PORT of .env, or 8080]", min=0, max=65535
+        ),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse messages above Telegram's limits.")] = False,
 ) -> None:
     """Serve a local Bot API and a chat page.
@@ -21,7 +28,20 @@ def sandbox(
     """
     from app.runtime.loop import run
 
-    run(_serve(host, port, strict))
+    run(_serve(host, _port_of_this_folder() if port is None else port, strict))
+
+
+def _port_of_this_folder() -> int:
+    """Return the port that the fleet of this folder expects its sandbox at."""
+    from pathlib import Path
+
+    from app.config.load import read_environment
+    from app.errors import FlotillaError
+
+    text = read_environment(Path(), os.environ).get("SANDBOX_PORT") or str(PORT)
+    if not text.isdecimal():
+        raise FlotillaError(f".env: SANDBOX_PORT is {text!r}; write a port from 1 to 65535")
+    return int(text)
 
 
 async def _serve(host: str, port: int, strict: bool) -> None:
