@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from app.config.fleet import Fleet
     from app.deploy.process import Process
@@ -53,7 +53,7 @@ def _chosen(fleet: Fleet, processes: Sequence[Process], service: str, replica: i
 
 
 def _environment(fleet: Fleet, process: Process) -> dict[str, str]:
-    from app.cli.isolate import CONTROL_SOCKET, host_folder
+    from app.cli.isolate import CONTROL_SOCKET, host_folder, metrics_variables
     from app.cli.sandbox import PORT
     from app.deploy.process import PAGES_PORT, environment, of_the_machine
 
@@ -62,23 +62,27 @@ def _environment(fleet: Fleet, process: Process) -> dict[str, str]:
         fleet,
         process,
         database_url=environ.get("DATABASE_URL", ""),
-        telegram_url=f"http://127.0.0.1:{environ.get('SANDBOX_PORT') or PORT}" if fleet.sandbox else None,
-        pages_port=_port(environ.get("PAGES_PORT"), PAGES_PORT) + (process.pages or 0),
+        telegram_url=f"http://127.0.0.1:{_port(environ, 'SANDBOX_PORT') or PORT}" if fleet.sandbox else None,
+        pages_port=(_port(environ, "PAGES_PORT") or PAGES_PORT) + (process.pages or 0),
     )
     folder = Path(environ["RUNTIME_DIRECTORY"]) if environ.get("RUNTIME_DIRECTORY") else host_folder(fleet, process)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    own = {"CONTROL_SOCKET": str(folder / CONTROL_SOCKET), "HEARTBEAT_FILE": str(folder / "heartbeat")}
-    return {**of_the_machine(os.environ), **told, **own}
+    return {
+        **of_the_machine(os.environ),
+        **told,
+        **metrics_variables(_port(environ, "METRICS_PORT"), process.index),
+        "CONTROL_SOCKET": str(folder / CONTROL_SOCKET),
+        "HEARTBEAT_FILE": str(folder / "heartbeat"),
+    }
 
 
-def _port(text: str | None, default: int) -> int:
-    from app.errors import EXIT_CONFIG, FlotillaError
+def _port(environ: Mapping[str, str], name: str) -> int | None:
+    from app.errors import InputError, Problem
 
-    if text and not text.isdecimal():
-        error = FlotillaError(f"PAGES_PORT is {text!r}; write a port from 1 to 65535")
-        error.exit_code = EXIT_CONFIG
-        raise error
-    return int(text or default)
+    text = environ.get(name) or None
+    if text is not None and not text.isdecimal():
+        raise InputError([Problem("environment", 0, 0, name, f"is {text!r}", "write a port from 1 to 65535")])
+    return int(text) if text else None
 
 
 def _migrate(database_url: str) -> None:

@@ -50,7 +50,7 @@ def programs_of(
             **of_the_machine(os.environ),
             **told,
             **_own(fleet, process, log_level),
-            **_metrics(metrics_port, process.index),
+            **metrics_variables(metrics_port, process.index),
         }
         delay = start_delay(process.before + len(process.bots) - 1, own["TELEGRAM_API_URL"])
         yield Program(process.name, (sys.executable, "-m", "app"), own, fleet.path.parent.absolute(), delay)
@@ -69,7 +69,8 @@ def _own(fleet: Fleet, process: Process, log_level: str) -> dict[str, str]:
     }
 
 
-def _metrics(port: int | None, number: int) -> dict[str, str]:
+def metrics_variables(port: int | None, number: int) -> dict[str, str]:
+    """Return where the process of this number serves its metrics, the first doing so at ``port``."""
     return {"METRICS_ADDRESS": "127.0.0.1", "METRICS_PORT": "" if port is None else str(port + number)}
 
 

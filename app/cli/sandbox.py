@@ -32,7 +32,7 @@ def sandbox(
 
 
 def _port_of_this_folder() -> int:
-    """Return the port that the fleet of this folder expects its sandbox at."""
+    """Return the port at which the fleet of this folder expects its sandbox."""
     from pathlib import Path
 
     from app.config.load import read_environment

@@ -104,6 +104,7 @@ def host_settings_from_environment(environ: Mapping[str, str], arguments: Sequen
         listen=_listen(environ, problems) if any(bot.app_url or bot.mode is Mode.WEBHOOK for bot in bots) else None,
         has_limits=_limits(environ, problems),
         metrics=_metrics(environ, problems),
+        disk=Path(environ.get("DISK_FOLDER") or "/"),
         alerts=_alerts(environ, problems),
     )
     if problems:

@@ -34,7 +34,7 @@ OF_THE_MACHINE = frozenset(
 )
 """Variables that describe the machine and no bot."""
 
-OF_ALL = ("LOG_LEVEL", "LOG_FORMAT", "TELEGRAM_LIMITS")
+OF_ALL = ("LOG_LEVEL", "LOG_FORMAT", "LOG_TEXTS", "TELEGRAM_LIMITS")
 """Variables with which the operator sets all hosts."""
 
 
@@ -130,14 +130,16 @@ def environment(
 
 
 def _shared(fleet: Fleet, settings: HostSettings) -> dict[str, str]:
-    alerts = fleet.alerts
+    alerts = settings.alerts
     return {
         **{name: fleet.environ.get(name, "") for name in OF_ALL},
         "DATABASE_URL": settings.database_url,
         "TELEGRAM_API_URL": settings.telegram_url,
         "SCRIPTS_FOLDER": str(settings.scripts.absolute()),
         "ALERTS_CHAT_ID": str(alerts.chat_id) if alerts else "",
-        "ALERTS_BOT_TOKEN": fleet.environ.get(alerts.token_env, "") if alerts else "",
+        "ALERTS_BOT_TOKEN": alerts.token if alerts else "",
+        "ALERTS_RUNBOOK": alerts.runbook if alerts else "",
+        "DISK_FOLDER": str(settings.disk.absolute()),
         # It holds what belongs to the others, too.
         "READ_DOTENV": "false",
     }
@@ -223,7 +225,9 @@ def _needed(fleet: Fleet, process: Process) -> dict[str, str]:
     tokens = {bot.token_variable: f"the token of {bot.name}" for bot in process.bots if not fleet.sandbox}
     sections = filter(None, map(fleet.dialog_of, process.bots))
     keys = {name: f"the key of {what}" for section in sections for name, what in section.key_variables.items()}
-    return {name: what for name, what in (tokens | keys).items() if name}
+    alerts = {fleet.alerts.token_env: "the token of the bot that sends alerts"} if fleet.alerts else {}
+    wanted = tokens | keys | ({} if fleet.sandbox else alerts)
+    return {name: what for name, what in wanted.items() if name}
 
 
 def _require(fleet: Fleet, process: Process, database_url: str) -> None:

@@ -15,6 +15,7 @@ from app.config.environment import host_settings_from_environment
 from app.config.fleet import Fleet
 from app.config.host import host_settings
 from app.config.load import load_fleet
+from app.config.settings import RUNBOOK
 from app.deploy.process import (
     MissingVariablesError,
     SharedLogFileError,
@@ -111,6 +112,8 @@ def test_what_a_process_is_told() -> None:
         "SCRIPTS_FOLDER": str(SCRIPTS),
         "ALERTS_CHAT_ID": "7",
         "ALERTS_BOT_TOKEN": SECRETS["ALERTS_TOKEN"],
+        "ALERTS_RUNBOOK": RUNBOOK,
+        "DISK_FOLDER": str(CASES),
         "READ_DOTENV": "false",
         "HOOK_TOKEN": SECRETS["HOOK_TOKEN"],
         "OPENAI_API_KEY": "the-key",
@@ -162,12 +165,13 @@ def test_two_processes_cannot_share_a_log_file(tmp_path: Path) -> None:
 def test_what_is_missing_is_named_at_once() -> None:
     fleet = fleet_of("live")
     assert variables_of(fleet) == [
-        *("FIRST_TOKEN", "OPENAI_API_KEY", "HOOK_TOKEN", "LAST_TOKEN", "MODEL_KEY", "DATABASE_URL"),
+        *("FIRST_TOKEN", "OPENAI_API_KEY", "ALERTS_TOKEN", "HOOK_TOKEN", "LAST_TOKEN", "MODEL_KEY", "DATABASE_URL"),
     ]
     with pytest.raises(MissingVariablesError) as caught:
         environment(fleet, processes_of(fleet)[-1], database_url="")
     assert str(caught.value) == (
         "last needs LAST_TOKEN (the token of last), MODEL_KEY (the key of the dialog model), "
+        "ALERTS_TOKEN (the token of the bot that sends alerts), "
         "DATABASE_URL (postgresql://user:password@host/database); put it into .env, or set it"
     )
     assert caught.value.exit_code == 78
