@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from queue import Queue
 from threading import Thread
@@ -24,6 +24,7 @@ from app.sandbox.client import SandboxClient
 from tests.stage import play, said, script_of
 
 ROOT = Path(__file__).parents[2]
+RUN = (sys.executable, "-m", "app.cli.main", "run")
 FOLDERS = {"lighthouse": "lighthouse", "samovar": "samovar", "fleet_school": "school"}
 ONE_BOT = """
 telegram: sandbox
@@ -34,10 +35,10 @@ COURSE = "A: {type: message, text: hello, button: On}\nB: {type: end, text: bye}
 
 
 class Run:
-    """A ``flotilla run``; ``lines`` is what it has printed."""
+    """A ``flotilla run``, or another program that runs bots; ``lines`` is what it has printed."""
 
-    def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
-        command = [sys.executable, "-m", "app.cli.main", "run", *arguments]
+    def __init__(self, folder: Path, *arguments: str, program: Sequence[str] = RUN, **environment: str) -> None:
+        command = [*program, *arguments]
         clean = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"}
         self.process = subprocess.Popen(
             command,
