@@ -249,10 +249,10 @@ inhibit_rules:
   - source_matchers: [alertname = DatabaseDown]
     target_matchers: ['alertname =~ "BotDown|BotNotPolling|BotErrors|WebhookErrors|OutboxStuck|TimersLate"']
   - source_matchers: [alertname = TokenRevoked]
-    target_matchers: ['alertname =~ "BotDown|BotNotPolling|BotErrors|OutboxStuck|TimersLate"']
+    target_matchers: ['alertname =~ "BotDown|BotCrashLoop"']
     equal: [bot]
-  - source_matchers: [alertname = BotDown]
-    target_matchers: ['alertname =~ "BotNotPolling|OutboxStuck|TimersLate"']
+  - source_matchers: ['alertname =~ "TokenRevoked|BotDown|BotCrashLoop"']
+    target_matchers: ['alertname =~ "BotNotPolling|WebhookErrors|BotErrors|OutboxStuck|TimersLate"']
     equal: [bot]
 
 receivers:

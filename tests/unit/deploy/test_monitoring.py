@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from app.config.fleet import Alerts, Bot, Fleet
 from app.config.load import load_fleet
@@ -149,6 +153,27 @@ def test_a_dashboard_is_whole(path: Path) -> None:
         assert panel["type"] == "row" or panel["targets"], panel["title"]
         for target in panel.get("targets", []):
             assert target["datasource"] == {"type": "prometheus", "uid": _source_uid()}
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_grafana_knows_every_key(path: Path) -> None:
+    """What its own model of a dashboard does not know is lost on the way there and back."""
+    board = json.loads(path.read_text(encoding="utf-8"))
+    register_default_plugins()
+    assert list(lost(board, json.loads(json.dumps(Dashboard.from_json(board), cls=JSONEncoder)))) == []
+
+
+def lost(there: Any, back: Any, place: str = "") -> Iterator[str]:
+    """Return the places of what is not as it was."""
+    match there, back:
+        case dict(), dict():
+            for key, value in there.items():
+                yield from lost(value, back.get(key), f"{place}.{key}")
+        case list(), list() if len(there) == len(back):
+            for number, (one, other) in enumerate(zip(there, back, strict=True)):
+                yield from lost(one, other, f"{place}[{number}]")
+        case _ if there != back:
+            yield place
 
 
 def _source_uid() -> str:
