@@ -23,6 +23,7 @@ from app.cli.sandbox import sandbox
 from app.cli.test import test
 from app.cli.up import up
 from app.errors import FlotillaError
+from app.observe.secrets import masked
 
 cli = typer.Typer(
     name="flotilla",
@@ -68,7 +69,7 @@ def main() -> None:
     try:
         cli()
     except FlotillaError as error:
-        print(error, file=sys.stderr)
+        print(masked(str(error)), file=sys.stderr)
         sys.exit(error.exit_code)
 
 

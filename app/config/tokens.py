@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 
+from app.observe.secrets import KEY, masked
+
 SANDBOX_TOKEN = "sandbox"  # noqa: S105 - the word that stands for "derive it from the name"
 """Written in place of a token, it means :func:`sandbox_token` of the bot's name."""
 
@@ -14,7 +16,6 @@ ALERTS = "alerts"
 _TELEGRAM_TOKEN = re.compile(r"[0-9]{3,}:[A-Za-z0-9_-]{30,}")
 _SANDBOX_PREFIX = "sandbox-"
 _NOT_IN_TOKENS = re.compile(r"[^A-Za-z0-9_-]")
-_API_KEY = re.compile(r"\bsk-[A-Za-z0-9_-]{16,}|\bsk_[0-9A-Za-z]{32,}")
 _ANY_TOKEN = re.compile(r"[0-9]+:[^\s/]+")
 
 
@@ -43,12 +44,12 @@ def holds_token(text: str) -> bool:
 
 def holds_key(text: str) -> bool:
     """Whether something in ``text`` looks like a key of OpenAI or ElevenLabs."""
-    return bool(_API_KEY.search(text))
+    return bool(KEY.search(text))
 
 
 def redacted(text: str) -> str:
     """Put dots for everything in ``text`` that looks like a token or a key."""
-    return _API_KEY.sub("...", _TELEGRAM_TOKEN.sub("...", text))
+    return masked(text)
 
 
 def shown(value: object) -> str:

@@ -12,8 +12,8 @@ MASK = "..."
 SHORTEST = 6
 """Characters of a secret: a shorter one is part of too many words, and of times."""
 
-_TOKEN = re.compile(r"[0-9]+(?::|%3[Aa])[A-Za-z0-9_-]{30,}")
-_KEY = re.compile(r"\bsk-[A-Za-z0-9_-]{16,}|\bsk_[0-9A-Za-z]{32,}")
+TOKEN = re.compile(r"[0-9]+(?::|%3[Aa])[A-Za-z0-9_-]{30,}")
+KEY = re.compile(r"\bsk-[A-Za-z0-9_-]{16,}|\bsk_[0-9A-Za-z]{32,}")
 _PASSWORD = re.compile(r"(?<=://)([^\s:/@]*):[^\s/@]+@")
 
 _known: list[str] = []
@@ -22,7 +22,7 @@ _known: list[str] = []
 def keep_secret(values: Iterable[str]) -> None:
     """Mask these, and only these, beside what looks like a token or a key."""
     spellings = {spelling for value in values for spelling in _spellings(value) if len(spelling) >= SHORTEST}
-    _known[:] = sorted((one for one in spellings if not _TOKEN.fullmatch(one)), key=len, reverse=True)
+    _known[:] = sorted((one for one in spellings if not TOKEN.fullmatch(one)), key=len, reverse=True)
 
 
 def _spellings(value: str) -> Iterable[str]:
@@ -37,7 +37,7 @@ def _spellings(value: str) -> Iterable[str]:
 
 def masked(text: str) -> str:
     """Return a text with dots in place of all secrets."""
-    text = _PASSWORD.sub(rf"\1:{MASK}@", _KEY.sub(MASK, _TOKEN.sub(MASK, text)))
+    text = _PASSWORD.sub(rf"\1:{MASK}@", KEY.sub(MASK, TOKEN.sub(MASK, text)))
     for secret in _known:
         if secret in text:
             text = text.replace(secret, MASK)

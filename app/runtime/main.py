@@ -60,7 +60,8 @@ def start_logs(
 
 def secrets_of(settings: HostSettings) -> set[str]:
     """Return what nobody may read in a log."""
-    found = {str(parameters_of(settings.database_url).get("password", ""))}
+    alerts = settings.alerts
+    found = {str(parameters_of(settings.database_url).get("password", "")), alerts.token if alerts else ""}
     for bot in settings.bots:
         voice = bot.dialog.voice if bot.dialog is not None else None
         found |= {"" if sandbox_name(bot.token) else bot.token, bot.webhook.secret_token if bot.webhook else ""}

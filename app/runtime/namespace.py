@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from collections.abc import Sequence
@@ -61,6 +62,7 @@ class Namespace:
         root.__path__ = []  # a package, whose modules only ``Modules`` finds
         sys.modules[self.package] = root
         _namespaces[self.package] = self
+        logging.getLogger(self.package).setLevel(logging.DEBUG)  # its bot's level decides what is written
         if _finder not in sys.meta_path:
             sys.meta_path.append(_finder)
         self.stamps[self.handlers] = stamp_of(self.handlers)

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -355,7 +356,8 @@ async def _in_thread(work: Callable[[], T]) -> T:
         else:
             tell(partial(future.set_result, result))
 
-    threading.Thread(target=run, daemon=True, name="plugin import").start()
+    context = copy_context()  # what is logged meanwhile says of which bot it is
+    threading.Thread(target=context.run, args=(run,), daemon=True, name="plugin import").start()
     return await future
 
 

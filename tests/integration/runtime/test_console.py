@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from psycopg import AsyncConnection
 
 from app.runtime.ask import NoAnswerError, ask
 from app.runtime.bot import State
@@ -120,6 +121,22 @@ async def test_a_host_goes_on_without_the_bots_that_were_stopped(stage: Stage, p
         await stage.client.revoke(stage.bot("one").token)
         with pytest.raises(NoBotLeftError, match="no bot is left to run; see the errors above"):
             await stage.ended(host)
+
+
+async def test_a_bot_that_has_ended_by_a_defect_is_started_again(stage: Stage, place: Path) -> None:
+    async with hosting(stage, place, "one", "two") as host:
+        await told(place, do="stop", bot="two")  # as the only other one, it keeps the host running
+        async with await AsyncConnection.connect(stage.database_url, autocommit=True) as connection:
+            await connection.execute("ALTER TABLE waiting_element RENAME TO elsewhere")
+            await told(place, do="restart", bot="one")
+            await until(lambda: host.bots[0].state is State.FAILED)
+            assert await states(place) == {"one": "failed", "two": "stopped"}
+            await connection.execute("ALTER TABLE elsewhere RENAME TO waiting_element")
+        assert await told(place, do="start", bot="one") == {"ok": True, "bot": "one", "state": "starting"}
+        await until(lambda: host.bots[0].state is State.POLLING)
+        learner = stage.learner("one")
+        await learner.send("/start")
+        await learner.wait_for(said("hello"))
 
 
 async def test_another_host_leads_a_bot_that_was_stopped(stage: Stage, place: Path) -> None:

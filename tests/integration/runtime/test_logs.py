@@ -28,6 +28,8 @@ from aiogram import Router
 
 router = Router()
 log = logging.getLogger(__name__)
+log.info("loaded here")
+log.debug("not written")
 
 
 @router.edited_message()
@@ -157,6 +159,8 @@ async def test_the_level_of_a_running_bot_and_the_texts_of_learners(
 async def test_a_token_does_not_come_out(stage: Stage, spawn: Callable[..., Any]) -> None:
     stage.write("handlers.py", HANDLERS)
     log = await spawn()
+    loaded = await log.line("loaded here")
+    assert (loaded["bot"], loaded["level"]) == ("maths", "info")
     await log.line("polling")
     anna = {"id": 7, "first_name": "Anna", "is_bot": False}
     chat = {"id": 7, "type": "private", "first_name": "Anna"}
@@ -177,7 +181,9 @@ async def test_a_token_does_not_come_out(stage: Stage, spawn: Callable[..., Any]
         "chat": 7,
         "kind": "edited_message",
     }
-    assert "MARKER" not in await log.end()
+    text = await log.end()
+    assert "MARKER" not in text
+    assert "not written" not in text
 
 
 async def test_text_lines_of_a_process(stage: Stage, spawn: Callable[..., Any]) -> None:
