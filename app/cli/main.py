@@ -11,6 +11,7 @@ from app.cli.ban import ban, bans, unban
 from app.cli.broadcast import broadcast
 from app.cli.check import check
 from app.cli.course import course
+from app.cli.doctor import doctor
 from app.cli.down import down
 from app.cli.generate import generate
 from app.cli.host import host
@@ -43,6 +44,7 @@ cli.command()(up)
 cli.command()(down)
 cli.command()(log_level)
 cli.command()(host)
+cli.command()(doctor)
 cli.command()(migrate)
 cli.add_typer(course, name="course")
 cli.add_typer(participants, name="participants")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -30,6 +30,14 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Port:
+    """A TCP port of the machine at which a service can be reached."""
+
+    address: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """A service as Compose understands it.
 
@@ -45,6 +53,7 @@ class Service:
     is_job: bool = False
     needs: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
+    ports: tuple[Port, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +84,16 @@ def _service(name: str, keys: Mapping[str, Any], config_hash: str) -> Service:
         is_job=keys.get("restart") == JOB_RESTART,
         needs=tuple(keys.get("depends_on") or ()),
         profiles=tuple(keys.get("profiles") or ()),
+        ports=tuple(_ports(keys.get("ports") or ())),
     )
+
+
+def _ports(published: Iterable[Mapping[str, Any]]) -> Iterator[Port]:
+    """Read the ports that are published by TCP at a certain number."""
+    for port in published:
+        number = str(port.get("published", ""))
+        if number.isdecimal() and port.get("protocol", "tcp") == "tcp":
+            yield Port(port.get("host_ip") or "0.0.0.0", int(number))
 
 
 def needed_by(services: Mapping[str, Service], names: Collection[str]) -> set[str]:

@@ -71,7 +71,7 @@ class EmbeddedPostgres:
                 self._use = os.open(self._beside("use"), os.O_RDONLY | os.O_CREAT, 0o644)
             fcntl.flock(self._use, fcntl.LOCK_SH)
             socket = _ready_socket(self._folder)
-        return f"postgresql://postgres@/postgres?host={quote(str(socket), safe='')}&port={PORT}"
+        return _url(socket)
 
     def stop(self) -> None:
         """Stop the server, unless another process uses it; without effect when it was not started."""
@@ -232,6 +232,16 @@ def _is_last(use: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def running_url(folder: Path) -> str | None:
+    """Return the URL of the database of the server that runs on this data folder; ``None`` when there is no server."""
+    socket = _running_socket(folder.absolute())
+    return _url(socket) if socket is not None else None
+
+
+def _url(socket: Path) -> str:
+    return f"postgresql://postgres@/postgres?host={quote(str(socket), safe='')}&port={PORT}"
 
 
 def _running_socket(folder: Path) -> Path | None:

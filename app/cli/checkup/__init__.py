@@ -1,0 +1,1 @@
+"""What ``flotilla doctor`` looks at; nothing here changes anything."""
