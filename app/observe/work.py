@@ -5,8 +5,7 @@ To note it costs as much as to make a small object; it is looked at when a line 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -38,14 +37,16 @@ def work_more_closely(**ids: Any) -> None:
     _work.set(replace(_work.get(), **ids))
 
 
-@contextmanager
-def working() -> Iterator[None]:
-    """Forget at the end what is noted within."""
-    token = _work.set(_work.get())
-    try:
-        yield
-    finally:
-        _work.reset(token)
+class Working:
+    """A context manager that forgets at the end what is noted within; each turn has one, hence no generator."""
+
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> None:
+        self._token = _work.set(_work.get())
+
+    def __exit__(self, *_: object) -> None:
+        _work.reset(self._token)
 
 
 def call_bot(botname: str, name: str) -> None:

@@ -22,7 +22,7 @@ from app.engine.press import needs_run_id
 from app.engine.start import requested_course
 from app.engine.state import Chat
 from app.observe.logs import get_log, levels
-from app.observe.work import Work, work_on, working
+from app.observe.work import Work, Working, work_on
 from app.runtime.decision import Decision, Rules, Unused
 from app.store.errors import StoreUnavailable
 from app.store.rows import (
@@ -110,7 +110,7 @@ async def apply(store: Store, rules: Rules, updates: Sequence[Update]) -> Result
     same, its updates count as seen, and its messages are in the outbox.
     """
     try:
-        with working():
+        with Working():
             return await _turn(store, rules, updates)
     except StoreUnavailable:
         raise
@@ -118,7 +118,7 @@ async def apply(store: Store, rules: Rules, updates: Sequence[Update]) -> Result
         log.exception("turn failed, trying its updates one by one", bot=rules.botname, updates=len(updates))
     whole = Result()
     for update in updates:
-        with working():
+        with Working():
             whole.add(await _apply_alone(store, rules, update))
     return whole
 
@@ -129,7 +129,7 @@ async def feed(store: Store, rules: Rules, feeds: Sequence[Feed]) -> Result:
     Claim and effect are one commit, so that each counts once. Raises what the turn raises; after ``StoreUnavailable``
     the same may be fed again, as with ``apply``.
     """
-    with working():
+    with Working():
         return await _feed(store, rules, feeds)
 
 
@@ -189,7 +189,7 @@ async def deliver(store: Store, rules: Rules, timers: Sequence[Timer]) -> Result
         log.exception("timers failed, trying them one by one", bot=rules.botname, timers=len(timers))
     whole = Result()
     for timer in timers:
-        with working():
+        with Working():
             work_on(Work(rules.botname, timer.chat_id, run=timer.run_id, element=timer.element_id))
             whole.add(await _deliver_alone(store, rules, timer))
     return whole

@@ -18,7 +18,7 @@ import structlog
 
 from app.observe.logs import BotFiles, Libraries, catch_defects, configure_logs, get_log, levels
 from app.observe.secrets import keep_secret
-from app.observe.work import Work, call_bot, work_more_closely, work_on, working
+from app.observe.work import Work, Working, call_bot, work_more_closely, work_on
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +101,7 @@ def test_lines_say_what_is_being_worked_on(capsys: pytest.CaptureFixture[str]) -
     call_bot("a_bot", "a")
     log = get_log("x")
     work_on(Work("a"))
-    with working():
+    with Working():
         work_on(Work("a_bot", 7, 31, 5, "Q1"))
         log.info("in a turn")
         log.info("of another", bot="b")
