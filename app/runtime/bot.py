@@ -123,6 +123,7 @@ class Bot:
         self._is_leader = False
         self._fresh_until = time.monotonic()
         self._last_poll: datetime | None = None
+        self._polled_since: datetime | None = None
         self.figures: BotFigures | None = None
         """What the database said last; ``None`` before it was asked, and while another process leads the bot."""
         self.funnels: Mapping[str, Funnel] | None = None
@@ -149,6 +150,11 @@ class Bot:
     def last_poll(self) -> datetime | None:
         """When Telegram last answered a ``getUpdates``; ``None`` while this process does not poll the bot."""
         return self._last_poll if self._receiver is not None else None
+
+    @property
+    def polled_since(self) -> datetime | None:
+        """When this process began to poll the bot; ``None`` while it does not."""
+        return self._polled_since if self._receiver is not None else None
 
     @property
     def webhook_info(self) -> WebhookInfo | None:
@@ -360,6 +366,7 @@ class Bot:
         if self._stop.is_set() or death.is_set():
             return
         self._receiver, self._last_poll = receiver, None
+        self._polled_since = datetime.now(UTC) if is_polled else None
         if is_polled:
             self._received(State.POLLING, STALE_SECONDS)
         way = "polling" if is_polled else "waiting for updates by webhook"

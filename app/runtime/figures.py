@@ -16,8 +16,11 @@ from app.store.store import Store
 REFRESH_SECONDS = 30.0
 """How often the figures are refreshed."""
 
-FUNNEL_SECONDS = 300.0
-"""How often it is looked where all runs stand."""
+FUNNEL_SECONDS, FUNNEL_PACE = 300.0, 1000.0
+"""How often it is looked where all runs stand: after that many times as long as it took, with the first as a limit.
+
+With 100,000 runs and 5 million rows it took 0.4 s.
+"""
 
 STAGES = {"started": 0.0, "25%": 0.25, "50%": 0.5, "75%": 0.75}
 """The share of a course's elements that a run has come to. Finished is one whose course has ended."""
@@ -99,14 +102,18 @@ class Figures:
 
     async def _refresh_funnels(self, led: Sequence[Bot], now: float) -> None:
         is_due = now >= self._next_funnels
-        if is_due:
-            self._next_funnels = now + FUNNEL_SECONDS
         wanted = {bot.botname: bot for bot in led if is_due or bot.funnels is None}
         if not wanted:
             return
+        if is_due:
+            self._next_funnels = now + REFRESH_SECONDS
+        begun = time.monotonic()
         places: dict[str, list[RunPlace]] = {botname: [] for botname in wanted}
         for place in await self._store.run_places(list(wanted)):
             places[place.botname].append(place)
+        if is_due:
+            took = time.monotonic() - begun
+            self._next_funnels = now + max(REFRESH_SECONDS, min(FUNNEL_SECONDS, FUNNEL_PACE * took))
         for botname, bot in wanted.items():
             if bot.is_leader:
                 bot.funnels = funnels_of(bot.library.courses, places[botname])

@@ -27,7 +27,7 @@ _WINDOWS = {"5m": "active_5m", "24h": "active_24h", "7d": "active_7d"}
 
 
 def _poll_age(bot: Bot) -> float | None:
-    at = bot.last_poll
+    at = bot.last_poll or bot.polled_since
     return max(0.0, time.time() - at.timestamp()) if at is not None else None
 
 
@@ -66,7 +66,7 @@ def _certificate_expiry(bot: Bot) -> float | None:
 
 
 OF_BOTS: dict[str, tuple[str, Read]] = {
-    "flotilla_poll_age_seconds": ("Time since Telegram last answered a getUpdates of the bot", _poll_age),
+    "flotilla_poll_age_seconds": ("Time since Telegram last answered a getUpdates, or the polling began", _poll_age),
     "flotilla_webhook_pending_updates": ("Updates that Telegram could not deliver yet", _webhook_pending),
     "flotilla_webhook_last_error_timestamp_seconds": ("When a delivery to the webhook failed last", _webhook_error),
     "flotilla_certificate_expiry_timestamp_seconds": ("When the webhook's certificate expires", _certificate_expiry),
@@ -87,8 +87,11 @@ class Gauges(Collector):
         self._store = store
         self._disk = disk
 
-    def collect(self) -> Iterable[Metric]:
-        """Return all of them."""
+    def collect(self) -> Iterator[Metric]:
+        """Return those that have a value."""
+        return (metric for metric in self._all() if metric.samples)
+
+    def _all(self) -> Iterator[Metric]:
         bots = list(self._bots())
         yield _gauge("flotilla_build_info", "The version of this program", ["version"], [([__version__], 1)])
         yield _states(bots)

@@ -69,7 +69,7 @@ class Scrape:
         """Return the values of a bot by their other labels, in the order of their names; no buckets."""
         return {
             tuple(value for label, value in sorted(sample.labels.items()) if label != "bot"): sample.value
-            for sample in self.families[family].samples
+            for sample in (self.families[family].samples if family in self.families else ())
             if sample.labels.get("bot") == bot and not sample.name.endswith(("_bucket", "_sum"))
         }
 
@@ -274,6 +274,20 @@ async def test_an_outage_leaves_the_last_figures(stage: Stage) -> None:
         assert first.single(at) == second.single(at)
         since = second.single(at)
         await until(lambda: host._figures.database is not None and host._figures.database.at.timestamp() > since)
+
+
+async def test_a_poll_that_is_never_answered_grows_old(stage: Stage) -> None:
+    stage.course(COURSE)
+    token = stage.bot("waiting").token
+    await stage.client.add_fault("500", bot=token, method="getUpdates", times=100_000)
+    async with measured(stage, stage.bot("waiting")) as host:
+        (bot,) = host.bots
+        await until(lambda: bot.polled_since is not None)
+        first, second = await scrape(host), await scrape(host)
+        assert bot.last_poll is None
+        await stage.client.clear_faults()
+    ages = [found.of("waiting", "flotilla_poll_age_seconds")[()] for found in (first, second)]
+    assert 0 <= ages[0] < ages[1] < 60
 
 
 async def test_a_port_in_use_is_an_error(stage: Stage) -> None:
