@@ -154,6 +154,7 @@ def _alerts(environ: Mapping[str, str], problems: list[Problem]) -> AlertSetting
         sandbox_token(ALERTS) if token == SANDBOX_TOKEN else token,
         environ.get("ALERTS_RUNBOOK") or RUNBOOK,
         tuple(environ.get("ALERTS_MONITORING", "").split()),
+        environ.get("ALERTS_SPEAKER") == "true",
     )
 
 

@@ -133,12 +133,14 @@ class AlertSettings:
     """Which chat hosts report failures to, and the token of the bot that sends them.
 
     ``runbook`` is where messages link to. While what is at all of ``monitoring`` (URLs) is ready, it tells instead.
+    The one host of a fleet that is the ``speaker`` tells of a database that is away when hosts start.
     """
 
     chat_id: str
     token: str = field(repr=False)
     runbook: str = RUNBOOK
     monitoring: tuple[str, ...] = ()
+    is_speaker: bool = False
 
 
 @dataclass(frozen=True, slots=True)

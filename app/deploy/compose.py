@@ -325,6 +325,8 @@ def _mounts(fleet: Fleet, bots: Sequence[Bot]) -> list[str]:
 
 def _environment(fleet: Fleet, bots: Sequence[Bot]) -> dict[str, Value]:
     own = _group(fleet, bots) if bots[0].group else _single(fleet, bots[0])
+    if fleet.alerts is not None and bots[0] is fleet.bots[0]:
+        own["ALERTS_SPEAKER"] = "true"
     if any(bot.mode is Mode.WEBHOOK for bot in bots) and fleet.webhook:
         own["WEBHOOK_SECRET_TOKEN"] = _compose_text(fleet.webhook.secret_token)
         if fleet.webhook.max_connections != MAX_CONNECTIONS:

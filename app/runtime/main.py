@@ -21,6 +21,7 @@ from app.runtime.console import console
 from app.runtime.host import Host
 from app.runtime.loop import SETTLED_SECONDS, run, spare_the_collector
 from app.runtime.manager import stop_with_parent, tell_manager, tell_of_life
+from app.runtime.watch import wait_and_tell
 from app.store.connection import parameters_of, seldom, wait_until_ready
 
 HEARTBEAT = Path("/tmp/flotilla-heartbeat")  # noqa: S108 - the container's own tmpfs; the health check looks at it
@@ -77,7 +78,10 @@ def log_files(settings: HostSettings) -> dict[str, Path]:
 
 async def serve(settings: HostSettings, control: Path, heartbeat: Path | None = None) -> None:
     """Run a host until the process is told to stop; it can be asked at the socket ``control`` meanwhile."""
-    await wait_until_ready(settings.database_url, DATABASE_WAIT_SECONDS, seldom(_countdown))
+    if settings.alerts is not None and settings.alerts.is_speaker:
+        await wait_and_tell(settings, settings.alerts, _countdown)
+    else:
+        await wait_until_ready(settings.database_url, DATABASE_WAIT_SECONDS, seldom(_countdown))
     host = Host(settings, heartbeat)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

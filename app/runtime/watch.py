@@ -1,7 +1,8 @@
 """The watch that hosts keep over the fleet: each reports its own bots, one looks at all and tells the operators.
 
 The one is whoever has the lock of the watch. What it has told is in the database, so that the next one goes on from
-there. While the database is away, the one that had the lock last tells of that.
+there. While the database is away, the one that had the lock last tells of that, and where hosts start without one, the
+speaker of the fleet.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ from app.runtime import alerts
 from app.runtime.alerts import Alert, Finding, News, findings, news, noted, text_of, told
 from app.runtime.bot import Bot, Services, State
 from app.runtime.signs import Eye, troubles
-from app.store.errors import StoreUnavailable
+from app.store.connection import Notify, seldom, wait_until_ready
+from app.store.errors import StoreError, StoreUnavailable
+from app.store.store import Store
 from app.store.watch import Alarm, Entry
+from app.telegram.api import TelegramSession
 from app.telegram.error import FloodWait, TelegramError
 
 REPORT_SECONDS = 60.0
@@ -32,6 +36,9 @@ FORGET_SECONDS = 3600.0
 
 ANSWER_SECONDS = 10.0
 """How long Telegram may take for a message."""
+
+START_SECONDS = 15.0
+"""How long a start waits for the database until it notes that it is away."""
 
 READY_SECONDS = 3.0
 """How long Prometheus and Alertmanager may take to say that they are ready."""
@@ -53,7 +60,7 @@ async def watching(
     if settings.alerts is None:
         yield
         return
-    watcher = Watcher(bots, services, Messenger(settings.alerts, services), settings.disk)
+    watcher = Watcher(bots, services, Messenger(settings.alerts, services.session), settings.disk)
     task = asyncio.create_task(watcher.run(), name="watch")
     try:
         yield
@@ -68,12 +75,18 @@ async def watching(
 class Messenger:
     """Sends messages to the operators' chat; failing is logged, and hurts nobody."""
 
-    def __init__(self, settings: AlertSettings, services: Services) -> None:
+    def __init__(self, settings: AlertSettings, session: TelegramSession) -> None:
         self._settings = settings
-        self._session = services.session
+        self._session = session
+        self.pace = alerts.PACE
         self._not_before = 0.0
 
-    async def send(self, message: News, now: datetime) -> bool:
+    async def tell(self, alarms: tuple[Alarm, ...], now: datetime) -> tuple[Alarm, ...]:
+        """Tell what is to be told of alarms, and return them as they are then."""
+        message = news(alarms, now, self.pace)
+        return told(alarms, message, now) if message is not None and await self._send(message, now) else alarms
+
+    async def _send(self, message: News, now: datetime) -> bool:
         """Tell something, and say whether it is told; after a failure it is not tried for a while."""
         loop = asyncio.get_running_loop()
         if loop.time() < self._not_before:
@@ -115,6 +128,47 @@ class Messenger:
         return int(chat_id) if chat_id.lstrip("-").isdecimal() else chat_id
 
 
+class Outage:
+    """What operators are told of a database that is away, by one host, for nothing can be agreed on meanwhile."""
+
+    def __init__(self, messenger: Messenger) -> None:
+        self._messenger = messenger
+        self._alarms: tuple[Alarm, ...] = ()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the database is away."""
+        return bool(self._alarms)
+
+    async def go_on(self, trouble: StoreUnavailable) -> None:
+        """Note that the database is away, and tell if that is due."""
+        now = datetime.now(UTC)
+        found = Finding(Alert.DATABASE_DOWN, "", str(trouble))
+        self._alarms = await self._messenger.tell(noted(self._alarms, [found], now), now)
+
+    async def end(self, store: Store) -> None:
+        """Note that the database is back: whoever has the watch reads there what is resolved."""
+        if any(alarm.told_at for alarm in self._alarms):
+            await store.watch.keep([], self._alarms)
+        self._alarms = ()
+
+
+async def wait_and_tell(settings: HostSettings, alert: AlertSettings, notify: Notify) -> None:
+    """Wait for the database for as long as it takes, and tell operators of it."""
+    async with TelegramSession(settings.telegram_url) as session:
+        outage = Outage(Messenger(alert, session))
+        while True:
+            try:
+                await wait_until_ready(settings.database_url, START_SECONDS, seldom(notify))
+                break
+            except StoreUnavailable as trouble:
+                await outage.go_on(trouble)
+    if outage.is_known:
+        with suppress(StoreError):  # away again, or its schema is an older one: the start will say so
+            async with await Store.open(settings.database_url, max_connections=1) as store:
+                await outage.end(store)
+
+
 class Watcher:
     """Reports what this host's bots do, and tells operators of the fleet while it has the watch."""
 
@@ -123,14 +177,13 @@ class Watcher:
         self._store = services.store
         self._locks = services.locks
         self._messenger = messenger
-        self._pace = alerts.PACE
         self._stop = asyncio.Event()
         self._eye = Eye(disk)
         self._reported: list[Entry] | None = None
         self._report_until = 0.0
         self._forget_at = 0.0
         self._has_watch = False
-        self._outage: tuple[Alarm, ...] = ()
+        self._outage = Outage(messenger)
 
     def stop(self) -> None:
         """End ``run`` after the look under way."""
@@ -141,7 +194,7 @@ class Watcher:
         while not self._stop.is_set():
             await self.look()
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._pace.tick):
+                async with asyncio.timeout(self._messenger.pace.tick):
                     await self._stop.wait()
 
     async def look(self) -> None:
@@ -149,11 +202,12 @@ class Watcher:
         try:
             self._has_watch = await self._locks.watch()
             await self._report()
+            await self._outage.end(self._store)
             if self._has_watch:
                 await self._look_at_all()
-            await self._note_outage(None)
         except StoreUnavailable as trouble:
-            await self._note_outage(trouble)
+            if self._has_watch or self._outage.is_known:
+                await self._outage.go_on(trouble)
         except Exception:
             log.exception("the watch over the fleet failed, trying again")
 
@@ -183,23 +237,9 @@ class Watcher:
     async def _look_at_all(self) -> None:
         situation = await self._store.watch.situation()
         after = noted(situation.alarms, findings(situation), situation.now)
-        after = await self._tell(after, situation.now)
+        after = await self._messenger.tell(after, situation.now)
         await self._store.watch.keep(situation.alarms, after)
         now = asyncio.get_running_loop().time()
         if now >= self._forget_at:
             await self._store.watch.forget(Alert.BOT_DOWN)
             self._forget_at = now + FORGET_SECONDS
-
-    async def _note_outage(self, trouble: StoreUnavailable | None) -> None:
-        """Tell of a database that is away, and that it is back, if this host had the watch when it went."""
-        is_ours = trouble is not None and (self._has_watch or self._outage)
-        found = [Finding(Alert.DATABASE_DOWN, "", str(trouble))] if is_ours else []
-        now = datetime.now(UTC)
-        self._outage = await self._tell(noted(self._outage, found, now), now)
-
-    async def _tell(self, alarms: tuple[Alarm, ...], now: datetime) -> tuple[Alarm, ...]:
-        """Tell what is to be told, and return the alarms as they are then."""
-        message = news(alarms, now, self._pace)
-        if message is None or not await self._messenger.send(message, now):
-            return alarms
-        return told(alarms, message, now)

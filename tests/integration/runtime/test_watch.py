@@ -19,6 +19,7 @@ from app.runtime import alerts, keeper, signs, watch
 from app.runtime.alerts import Pace
 from app.runtime.bot import State
 from app.runtime.host import Host, NoBotLeftError
+from app.runtime.watch import wait_and_tell
 from app.sandbox.client import Transcript
 from app.store.store import Store
 from app.store.watch import Alarm, Watched
@@ -311,3 +312,20 @@ async def _alarm(stage: Stage, condition: Callable[[Sequence[Alarm]], bool]) -> 
     async with await Store.open(stage.database_url) as store, asyncio.timeout(20):
         while not condition((await store.watch.situation()).alarms):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
+
+
+async def test_hosts_that_start_without_a_database_are_told_of_by_the_speaker(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "START_SECONDS", 0.1)
+    stage.course(COURSE)
+    operator = await stage.operator()
+    assert stage.alerts is not None
+    async with outage(stage):
+        alert = replace(stage.alerts, is_speaker=True)
+        waiting = asyncio.create_task(wait_and_tell(stage.settings(), alert, lambda _seconds, _reason: None))
+        await operator.wait_for(told("🔴 DatabaseDown\n"))
+    await waiting
+    stage.start(stage.bot("a"))
+
+    await operator.wait_for(told("🔴 DatabaseDown\n", "🟢 resolved: DatabaseDown (after"))
