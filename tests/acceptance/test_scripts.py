@@ -86,7 +86,7 @@ async def test_run_all_starts_every_bot(checkout: Path) -> None:
 
 
 @needs_launcher
-@pytest.mark.parametrize(("script", "arguments"), [("run.sh", ["b_1234"]), ("run-all.sh", [])])
+@pytest.mark.parametrize(("script", "arguments"), [("run.sh", ["b_123"]), ("run-all.sh", [])])
 async def test_one_bot_as_the_old_program_started_it(
     checkout: Path, database_url: str, script: str, arguments: list[str]
 ) -> None:
