@@ -32,6 +32,7 @@ from app.store.rows import RunOwner
 from app.store.store import Store
 from app.telegram.decode import clean
 from app.telegram.init_data import InitDataRefused, claimed_language, learner_of
+from app.telegram.lean import import_aiogram
 from app.texts import LANGUAGES, Texts, texts_for
 
 CORS = {
@@ -84,6 +85,8 @@ class Apps:
         self._store = store
         self._framed_by = TELEGRAM_FRAMES if telegram_url == TELEGRAM_API_URL else "http: https:"
         self._busy: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        if any(bot.settings.options.app_url for bot in bots):
+            import_aiogram()  # which checks who opens a page; nobody shall wait for it then
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes; those without a bot in their path are the old program's."""

@@ -36,7 +36,8 @@ from app.store.errors import StoreUnavailable
 from app.store.lock import BotLocks, Channel
 from app.store.rows import BotFigures
 from app.store.store import Store
-from app.telegram.api import BotApi, TelegramSession, backoff
+from app.telegram.api import BotApi, TelegramSession
+from app.telegram.backoff import Backoff
 from app.telegram.decode import Update
 from app.telegram.error import FloodWait, TelegramError, TokenRefused
 from app.telegram.limits import Limits
@@ -477,7 +478,7 @@ class Bot:
 
     async def _until_answered(self, call: Callable[[], Awaitable[T]]) -> T | None:
         """Return the call's result, repeating it while Telegram is out of reach; ``None`` once the bot is stopped."""
-        waits = backoff()
+        waits = Backoff()
         while not self._stop.is_set():
             try:
                 return await call()

@@ -30,7 +30,8 @@ from app.runtime.settler import when_available
 from app.runtime.turn import Feed
 from app.store.rows import Job, Said, Standing, Usage
 from app.store.store import Store
-from app.telegram.api import BotApi, backoff
+from app.telegram.api import BotApi
+from app.telegram.backoff import Backoff
 from app.telegram.decode import clean
 from app.telegram.error import FloodWait, TelegramError, Unavailable
 
@@ -237,7 +238,7 @@ class Dialogs:
         return clean(text).strip() or None
 
     async def _download(self, file_id: str) -> bytes:
-        waits = backoff()
+        waits = Backoff()
         for _ in range(DOWNLOADS - 1):
             try:
                 return await self._at.api.download(file_id)

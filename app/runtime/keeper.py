@@ -13,7 +13,8 @@ from app.config.settings import WebhookSettings
 from app.errors import FlotillaError
 from app.observe.logs import get_log
 from app.store.errors import StoreUnavailable
-from app.telegram.api import BotApi, backoff
+from app.telegram.api import BotApi
+from app.telegram.backoff import Backoff
 from app.telegram.decode import ALLOWED_UPDATES
 from app.telegram.error import FloodWait, TelegramError, TokenRefused, Unavailable
 from app.telegram.poller import Poller
@@ -135,7 +136,7 @@ class Keeper:
 
     async def _keep(self, judge: Judge) -> None:
         """Keep the webhook until it fails for long and the bot can be polled instead."""
-        waits = backoff(LONGEST_PAUSE)
+        waits = Backoff(LONGEST_PAUSE)
         while not self._stop.is_set():
             try:
                 info, accepted = await self._look(), await self._accepted()
@@ -201,7 +202,7 @@ class Keeper:
             self._poller = None
 
     async def _drop(self) -> None:
-        waits = backoff()
+        waits = Backoff()
         while not self._stop.is_set():
             try:
                 await self._api.drop_webhook()

@@ -18,7 +18,8 @@ from app.observe.work import Work, work_on
 from app.runtime.settler import Settler, when_available
 from app.store.rows import Backlog, MediaFile, OutboxMessage, SentPoll
 from app.store.store import Store
-from app.telegram.api import BotApi, backoff
+from app.telegram.api import BotApi
+from app.telegram.backoff import Backoff
 from app.telegram.encode import SEND_MEDIA, SEND_SPEECH, Request, new_message, voice_call
 from app.telegram.error import ChatBlocked, Rejected, TokenRefused
 from app.telegram.limits import Limits
@@ -209,7 +210,7 @@ class Outbox:
     async def _work(self, chat_id: int) -> None:
         """Send a chat's queue to its end. A queue that cannot go on keeps its place: nothing newer may overtake it."""
         queue = self._queues[chat_id]
-        waits = backoff()
+        waits = Backoff()
         while queue:
             try:
                 await self._deliver(queue)

@@ -27,6 +27,7 @@ from app.store.rows import NewMessage
 from app.store.store import Store
 from app.telegram.api import BotApi
 from app.telegram.decode import ALLOWED_UPDATES, Update
+from app.telegram.lean import import_aiogram
 
 if TYPE_CHECKING:
     from app.telegram.plugins import PluginRouter
@@ -279,6 +280,7 @@ class Plugin:
         log.info("plugin loaded", bot=self._name, updates=sorted(loaded.router.kinds))
 
     async def _load(self, namespace: Namespace, context: Context) -> Loaded:
+        import_aiogram()  # before the plugin does, which would do it the plain way
         try:
             async with asyncio.timeout(LOAD_SECONDS):
                 module = await _in_thread(namespace.load)

@@ -1,19 +1,30 @@
-"""Calls of the Bot API: the hot path in plain JSON over ``app.telegram.wire``, all else through aiogram.
+"""Calls of the Bot API in plain JSON over ``app.telegram.wire``, and files over aiohttp.
 
-Building aiogram's models costs more than all the rest of an update's way (design, section 8), so polling and sending
-hand over dictionaries. Files go over the connections of aiogram's session, and ``BotApi.bot`` is the full aiogram
-client on it for everything else.
+Building aiogram's models costs more than all the rest of an update's way (design, section 8), so dictionaries are
+handed over. ``BotApi.bot`` is the full aiogram client, for plugins: only who asks for it has aiogram imported, which
+takes 15 MiB and half a second.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from aiohttp import ClientConnectionError, ClientConnectorError, ClientError, ClientTimeout, FormData
+import certifi
+from aiohttp import (
+    ClientConnectionError,
+    ClientConnectorError,
+    ClientError,
+    ClientSession,
+    ClientTimeout,
+    FormData,
+    TCPConnector,
+)
 
 from app.jsontext import to_bytes
 from app.telegram.encode import Upload
@@ -25,7 +36,6 @@ from app.telegram.wire import CONNECT_SECONDS, NoAnswerError, NotConnectedError,
 if TYPE_CHECKING:
     from aiogram import Bot
     from aiogram.client.session.aiohttp import AiohttpSession
-    from aiogram.utils.backoff import Backoff
     from aiohttp import ClientResponse
 
 ANSWER_TIMEOUT = 30.0
@@ -37,21 +47,19 @@ DOWNLOAD_LIMIT = 20 * 1024 * 1024
 DOWNLOAD_TIMEOUT = 60.0
 
 
-def backoff(longest: float = 15.0) -> Backoff:
-    """Return growing delays, in seconds, between attempts; ``next`` gives one, ``reset`` begins anew."""
-    from aiogram.utils.backoff import Backoff, BackoffConfig
-
-    return Backoff(BackoffConfig(min_delay=0.5, max_delay=longest, factor=1.6, jitter=0.1))
-
-
 class BotApi:
     """One bot's calls."""
 
-    def __init__(self, session: AiohttpSession, wire: Wire, bot: Bot) -> None:
+    def __init__(self, session: TelegramSession, wire: Wire, token: str) -> None:
         self._session = session
         self._wire = wire
-        self._path = f"/bot{quote(bot.token, safe=':')}/"
-        self.bot = bot
+        self._token = token
+        self._path = f"/bot{quote(token, safe=':')}/"
+
+    @cached_property
+    def bot(self) -> Bot:
+        """The aiogram client of this bot."""
+        return self._session.aiogram_bot(self._token)
 
     async def call(self, method: str, params: Mapping[str, Any], *, patience: float = ANSWER_TIMEOUT) -> Any:
         """Call a method with JSON parameters and return its ``result``; waits ``patience`` seconds for it.
@@ -75,8 +83,8 @@ class BotApi:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             form.add_field(name, text.encode("utf-8", "replace").decode())
         form.add_field(upload.name, upload.content, filename=upload.file_name)
-        url = self._session.api.api_url(token=self.bot.token, method=method)
-        http = await self._session.create_session()
+        url = f"{self._session.url}/bot{self._token}/{method}"
+        http = self._session.http
         limits = ClientTimeout(total=patience, sock_connect=CONNECT_SECONDS)
         with _reached(method, patience):
             async with http.post(url, data=form, timeout=limits) as response:
@@ -89,8 +97,8 @@ class BotApi:
         if not isinstance(file, dict) or not isinstance(file.get("file_path"), str):
             raise Unavailable("getFile", "the answer names no path", was_sent=True, was_answered=True)
         # The address holds the token: no error of the HTTP client may carry it further.
-        url = self._session.api.file_url(token=self.bot.token, path=file["file_path"])
-        http = await self._session.create_session()
+        url = f"{self._session.url}/file/bot{self._token}/{file['file_path']}"
+        http = self._session.http
         limits = ClientTimeout(total=DOWNLOAD_TIMEOUT, sock_connect=CONNECT_SECONDS)
         with _reached("download", DOWNLOAD_TIMEOUT):
             async with http.get(url, timeout=limits) as response:
@@ -107,12 +115,12 @@ class BotApi:
 
     async def username(self) -> str:
         """Return the bot's username (``getMe``); raises ``TokenRefused`` when Telegram does not know the token."""
-        async with _translated("getMe"):
-            return (await self.bot.get_me()).username or ""
+        me = await self.call("getMe", {})
+        return str(me.get("username") or "") if isinstance(me, dict) else ""
 
     async def kind_of(self, url: str) -> str | None:
         """Ask a media link's own server what it is; ``None`` when it does not say."""
-        return await probe(await self._session.create_session(), url)
+        return await probe(self._session.http, url)
 
     async def drop_webhook(self) -> bool:
         """Remove a webhook so that polling may begin, keeping the pending updates; tell whether there was one."""
@@ -163,31 +171,6 @@ def _result(method: str, status: int, content: bytes) -> Any:
     raise error_from_answer(method, status, answer)
 
 
-@asynccontextmanager
-async def _translated(method: str) -> AsyncIterator[None]:
-    from aiogram import exceptions
-
-    statuses = {
-        exceptions.TelegramUnauthorizedError: 401,
-        exceptions.TelegramNotFound: 404,
-        exceptions.TelegramConflictError: 409,
-        exceptions.TelegramForbiddenError: 403,
-        exceptions.TelegramServerError: 502,
-        exceptions.RestartingTelegram: 502,
-    }
-    try:
-        yield
-    except exceptions.TelegramRetryAfter as error:
-        parameters = {"description": error.message, "parameters": {"retry_after": error.retry_after}}
-        raise error_from_answer(method, 429, parameters) from None
-    except exceptions.TelegramNetworkError as error:
-        raise Unavailable(method, error.message, was_sent=True) from None
-    except exceptions.TelegramAPIError as error:
-        raise error_from_answer(method, statuses.get(type(error), 400), {"description": error.message}) from None
-    except exceptions.ClientDecodeError:
-        raise Unavailable(method, "the answer is not the Bot API's", was_sent=True) from None
-
-
 class TelegramSession:
     """The connections of one host to one Bot API server, shared by all its bots.
 
@@ -195,27 +178,43 @@ class TelegramSession:
     """
 
     def __init__(self, url: str) -> None:
-        import_aiogram()
-        from aiogram.client.session.aiohttp import AiohttpSession
-        from aiogram.client.telegram import TelegramAPIServer
-
-        self._session = AiohttpSession(limit=0, api=TelegramAPIServer.from_base(url), timeout=ANSWER_TIMEOUT)
+        self.url = url.rstrip("/")
         self._wire = Wire(url)
+        self._http: ClientSession | None = None
+        self._aiogram: AiohttpSession | None = None
 
     async def __aenter__(self) -> TelegramSession:
-        await self._session.create_session()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._wire.close()
-        await self._session.close()
+        if self._http is not None:
+            await self._http.close()
+        if self._aiogram is not None:
+            await self._aiogram.close()
+
+    @property
+    def http(self) -> ClientSession:
+        """Connections for files; made when they are first needed."""
+        if self._http is None:
+            tls = self._wire.tls or ssl.create_default_context(cafile=certifi.where())
+            self._http = ClientSession(connector=TCPConnector(limit=0, ssl=tls))
+        return self._http
 
     def bot(self, token: str) -> BotApi:
         """Return the calls of the bot with this token; raises ``TokenRefused`` when it cannot be one."""
-        from aiogram import Bot
-        from aiogram.utils.token import TokenValidationError
+        number, _, secret = token.partition(":")
+        if not (number.isdigit() and secret) or any(letter.isspace() for letter in token):
+            raise TokenRefused("getMe", "the token is malformed")
+        return BotApi(self, self._wire, token)
 
-        try:
-            return BotApi(self._session, self._wire, Bot(token, session=self._session))
-        except TokenValidationError:
-            raise TokenRefused("getMe", "the token is malformed") from None
+    def aiogram_bot(self, token: str) -> Bot:
+        """Return aiogram's client of a bot."""
+        import_aiogram()
+        from aiogram import Bot
+        from aiogram.client.session.aiohttp import AiohttpSession
+        from aiogram.client.telegram import TelegramAPIServer
+
+        if self._aiogram is None:
+            self._aiogram = AiohttpSession(limit=0, api=TelegramAPIServer.from_base(self.url), timeout=ANSWER_TIMEOUT)
+        return Bot(token, session=self._aiogram)

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from app.observe.logs import get_log
-from app.telegram.api import BotApi, backoff
+from app.telegram.api import BotApi
+from app.telegram.backoff import Backoff
 from app.telegram.decode import ALLOWED_UPDATES, Update, decode
 from app.telegram.error import Conflict, FloodWait, TelegramError, TokenRefused, Unavailable
 
@@ -18,9 +19,6 @@ POLL_SECONDS = 30
 
 _GRACE_SECONDS = 15
 _CONFIRM_SECONDS = 3
-
-if TYPE_CHECKING:
-    from aiogram.utils.backoff import Backoff
 
 log = get_log(__name__)
 
@@ -64,7 +62,7 @@ class Poller:
 
         ``completed`` is called after each answered ``getUpdates``, which is what the health of the bot is judged by.
         """
-        waits = backoff()
+        waits = Backoff()
         while not self._stop.is_set():
             try:
                 raw = await self._next_batch()

@@ -6,17 +6,15 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from app.observe.logs import get_log
 from app.observe.metrics import Meter, SendOutcome, meter_of
-from app.telegram.api import ANSWER_TIMEOUT, BotApi, backoff
+from app.telegram.api import ANSWER_TIMEOUT, BotApi
+from app.telegram.backoff import Backoff
 from app.telegram.encode import Request
 from app.telegram.error import FloodWait, Rejected, TelegramError, Unavailable
 from app.telegram.limits import FREE_METHODS, Limits
-
-if TYPE_CHECKING:
-    from aiogram.utils.backoff import Backoff
 
 IN_FLIGHT = 30
 """Most calls of one bot under way at once."""
@@ -77,7 +75,7 @@ class Sender:
         twice. A text whose markup Telegram cannot read is sent again as plain text. Raises ``ChatBlocked``,
         ``Rejected``, ``TokenRefused`` and ``SenderClosedError``.
         """
-        waits = backoff(30.0)
+        waits = Backoff(30.0)
         params = request.params
         is_certain, unanswered = True, 0
         while True:

@@ -47,7 +47,7 @@ class Wire:
         self._url = URL(url.rstrip("/"))
         if tls is None and self._url.scheme == "https":
             tls = ssl.create_default_context(cafile=certifi.where())  # the authorities that aiogram trusts
-        self._tls = tls
+        self.tls = tls
         self._head = (
             f" HTTP/1.1\r\nHost: {self._url.host_port_subcomponent}\r\nAccept: */*\r\nUser-Agent: Flotilla\r\n"
             "Content-Type: application/json\r\nContent-Length: "
@@ -97,9 +97,9 @@ class Wire:
                 socket = await start_connection(
                     addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS, interleave=1, loop=loop
                 )
-                name = host if self._tls is not None else None
+                name = host if self.tls is not None else None
                 _, connection = await loop.create_connection(
-                    _Connection, sock=socket, ssl=self._tls, server_hostname=name
+                    _Connection, sock=socket, ssl=self.tls, server_hostname=name
                 )
         except TimeoutError:
             raise NotConnectedError(f"cannot connect to {host}:{port} within {CONNECT_SECONDS:g} s") from None

@@ -13,12 +13,13 @@ from app.course.element import ParseMode, Speech
 from app.engine.action import Button, SendSpeech, SendText
 from app.errors import FlotillaError
 from app.runtime.outbox import Outbox, Speak
+from app.sandbox.client import LearnerClient
 from app.store.rows import NewMessage
 from app.store.store import Store
 from app.telegram.api import DOWNLOAD_LIMIT, BotApi, TelegramSession
 from app.telegram.encode import MessageAction, encode
 from app.telegram.error import Rejected, TelegramError
-from tests.stage import Stage
+from tests.stage import Stage, play, said
 
 
 @asynccontextmanager
@@ -202,3 +203,21 @@ async def test_what_was_spoken_before_a_crash_is_not_spoken_again(stage: Stage, 
         await next_one.resume()
         await next_one.drain(20)
     assert [message.media for message in (await stage.learner().transcript()).by_bot] == ["voice", None]
+
+
+async def test_a_bot_without_a_plugin_does_without_aiogram(stage: Stage) -> None:
+    """Its import would take 15 MiB."""
+    stage.course("A: {type: message, text: hello, button: On}\nE: {type: end, text: Goodbye}")
+    process = await stage.spawn(PYTHONPROFILEIMPORTTIME="1")
+    await play(await started(stage), said("Goodbye"))
+    process.terminate()
+    _, log = await process.communicate()
+    imported = {line.rpartition(b"|")[2].strip() for line in log.splitlines() if line.startswith(b"import time:")}
+    assert b"app.runtime.bot" in imported
+    assert not {name for name in imported if name.partition(b".")[0] == b"aiogram"}
+
+
+async def started(stage: Stage) -> LearnerClient:
+    learner = stage.learner()
+    await learner.send("/start")
+    return learner
