@@ -37,7 +37,7 @@ LABEL org.opencontainers.image.title="Flotilla" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION:-local}"
 WORKDIR /app
-COPY monitoring monitoring
+COPY monitoring /usr/share/flotilla/monitoring
 USER 10001:10001
 STOPSIGNAL SIGTERM
 CMD ["python", "-m", "app"]

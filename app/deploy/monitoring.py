@@ -48,7 +48,7 @@ SERVICES = """
   monitoring:
     <<: *bot
     profiles: [monitoring]
-    command: ["cp", "-R", "/app/monitoring/.", "/monitoring"]
+    command: ["cp", "-R", "/usr/share/flotilla/monitoring/.", "/monitoring"]
     user: "0:0"
     restart: "no"
     depends_on: []

@@ -96,6 +96,13 @@ def test_nothing_of_the_checkout_lies_about(image: str) -> None:
     ]
 
 
+def test_rules_and_dashboards_are_inside(image: str) -> None:
+    folder = ROOT / "monitoring"
+    here = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    found = run(image, "sh", "-c", "cd /usr/share/flotilla/monitoring && find . -type f")
+    assert sorted(line.removeprefix("./") for line in found.splitlines()) == here
+
+
 def test_the_migrations_are_inside(image: str) -> None:
     here = sorted(path.stem for path in (ROOT / "db/migrations").glob("*.sql"))
     list_them = "from app.store.schema import known_migrations; print(*known_migrations())"

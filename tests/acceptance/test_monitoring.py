@@ -65,7 +65,7 @@ OVERRIDE = """
         volumes: ["{server}:/srv/model_server.py:ro"]
       proxy: {{ports: !override ["127.0.0.1:{proxy}:8443"]}}
       postgres-exporter: {{image: "{exporter}"}}
-      monitoring: {{volumes: ["./alerts.yml:/app/monitoring/prometheus/alerts.yml:ro"]}}
+      monitoring: {{volumes: ["./alerts.yml:/usr/share/flotilla/monitoring/prometheus/alerts.yml:ro"]}}
       prometheus: {{ports: !override ["127.0.0.1:{prometheus}:9090"]}}
       alertmanager: {{ports: !override ["127.0.0.1:{alertmanager}:9093"]}}
 """
