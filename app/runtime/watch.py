@@ -25,7 +25,7 @@ from app.store.connection import Notify, seldom, wait_until_ready
 from app.store.errors import StoreError, StoreUnavailable
 from app.store.store import Store
 from app.store.watch import Alarm, Entry
-from app.telegram.api import TelegramSession
+from app.telegram.api import TelegramSession, backoff
 from app.telegram.error import FloodWait, TelegramError
 
 REPORT_SECONDS = 60.0
@@ -43,10 +43,10 @@ START_SECONDS = 15.0
 READY_SECONDS = 3.0
 """How long Prometheus and Alertmanager may take to say that they are ready."""
 
-PAUSE_SECONDS = 30.0
-"""How long it takes until the next attempt after a message could not be sent."""
+LONGEST_PAUSE = 600.0
+"""How long it takes at most until the next attempt after messages could not be sent."""
 
-END_SECONDS = 10.0
+END_SECONDS = 5.0
 """How long the last look may hold up the end of a host."""
 
 log = get_log(__name__)
@@ -80,6 +80,7 @@ class Messenger:
         self._session = session
         self.pace = alerts.PACE
         self._not_before = 0.0
+        self._waits = backoff(LONGEST_PAUSE)
 
     async def tell(self, alarms: tuple[Alarm, ...], now: datetime) -> tuple[Alarm, ...]:
         """Tell what is to be told of alarms, and return them as they are then."""
@@ -98,7 +99,7 @@ class Messenger:
         try:
             await self._session.bot(self._settings.token).call("sendMessage", params, patience=ANSWER_SECONDS)
         except TelegramError as trouble:
-            pause = trouble.retry_after if isinstance(trouble, FloodWait) else PAUSE_SECONDS
+            pause = trouble.retry_after if isinstance(trouble, FloodWait) else next(self._waits)
             self._not_before = loop.time() + pause
             log.warning(
                 "an alert cannot be sent; see alerts/chat_id and alerts/token_env, and let the chat admit the bot",
@@ -107,6 +108,7 @@ class Messenger:
                 seconds=round(pause),
             )
             return False
+        self._waits.reset()
         return True
 
     async def _is_told_elsewhere(self) -> bool:

@@ -214,8 +214,7 @@ async def test_a_bot_that_an_operator_stops_is_not_missed(stage: Stage) -> None:
     await _is_watched(stage, "a")
 
 
-async def test_a_chat_that_takes_no_alerts_harms_no_bot(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "PAUSE_SECONDS", 0.2)
+async def test_a_chat_that_takes_no_alerts_harms_no_bot(stage: Stage) -> None:
     stage.course(COURSE)
     operator = await stage.operator()
     await operator.block()
@@ -244,15 +243,14 @@ async def test_alerts_whose_own_token_is_wrong_harm_no_bot(stage: Stage) -> None
     await learner.send("/start")
     await learner.wait_for(said("bye"))
 
-    assert [line for line in logs if "alert" in line["event"]] == [
-        {
-            "event": "an alert cannot be sent; see alerts/chat_id and alerts/token_env, and let the chat admit the bot",
-            "log_level": "warning",
-            "chat": "99",
-            "reason": "Unauthorized",
-            "seconds": 30,
-        }
-    ]
+    (first, *_) = [line for line in logs if "alert" in line["event"]]
+    assert first.pop("seconds") < 2
+    assert first == {
+        "event": "an alert cannot be sent; see alerts/chat_id and alerts/token_env, and let the chat admit the bot",
+        "log_level": "warning",
+        "chat": "99",
+        "reason": "Unauthorized",
+    }
 
 
 async def test_a_webhook_that_is_not_reached_is_told(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
