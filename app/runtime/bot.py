@@ -160,7 +160,8 @@ class Bot:
     @property
     def webhook_info(self) -> WebhookInfo | None:
         """What Telegram last said of the bot's webhook; ``None`` while this process does not keep it."""
-        return self._receiver.info if isinstance(self._receiver, Keeper) else None
+        receiver = self._receiver  # which another thread may look at while it changes
+        return receiver.info if isinstance(receiver, Keeper) else None
 
     @property
     def webhook_checked_at(self) -> datetime | None:

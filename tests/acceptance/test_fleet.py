@@ -79,6 +79,15 @@ def test_everything_is_healthy(fleet: Fleet) -> None:
     }
 
 
+def test_each_container_tells_of_its_bot(fleet: Fleet) -> None:
+    ask = "import sys, urllib.request as net; print(net.urlopen(sys.argv[1]).read().decode())"
+    for bot in FOLDERS:
+        status = json.loads(fleet.compose("exec", "-T", bot, "cat", "/tmp/flotilla-status.json"))
+        assert [(one["bot"], one["state"], one["is_healthy"]) for one in status["bots"]] == [(bot, "polling", True)]
+        text = fleet.compose("exec", "-T", "sandbox", "python", "-c", ask, f"http://{bot}:9400/metrics")
+        assert f'flotilla_bot_state{{bot="{bot}",state="polling"}} 1.0' in text.splitlines()
+
+
 @pytest.mark.parametrize("bot", FOLDERS)
 async def test_a_learner_finishes_a_course(client: SandboxClient, bot: str) -> None:
     learner = client.learner(bot, 1, language_code="ru")

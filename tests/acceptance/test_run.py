@@ -21,6 +21,7 @@ import pytest
 
 from app.runtime.library import Library
 from app.sandbox.client import SandboxClient
+from tests.acceptance.project import free_port
 from tests.stage import play, said, script_of
 
 ROOT = Path(__file__).parents[2]
@@ -204,6 +205,26 @@ async def answer_the_app(sandbox_url: str) -> None:
         async with http.post(f"http://{parts.netloc}/app/solo/api/submit_response", json=body) as response:
             assert (response.status, (await response.json())["correct"]) == (200, True)
         await learner.wait_for(said("bye"))
+
+
+async def test_metrics_of_a_run_and_a_port_for_them_that_is_taken(solo: Path) -> None:
+    port = str(free_port())
+    with running(solo, "--port", "0", "--metrics-port", port) as run:
+        told = run.wait_line("metrics")
+        run.wait_line("polling")
+        async with aiohttp.ClientSession() as http, http.get(told.split()[1]) as response:
+            text = await response.text()
+        assert 'flotilla_bot_state{bot="solo",state="polling"} 1.0' in text.splitlines()
+        assert run.interrupt() == 0
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", int(port)))
+        taken.listen()
+        with running(solo, "--port", "0", "--metrics-port", port) as run:
+            assert run.wait_end() == 1
+    assert run.lines[-1] == (
+        f"port {port} of 127.0.0.1 cannot be used for metrics (address already in use); "
+        "stop the program that uses it, or choose another with METRICS_PORT"
+    )
 
 
 def test_a_port_for_pages_that_is_taken(solo: Path) -> None:
