@@ -108,11 +108,7 @@ _LEAVE = """
 _WATCHED = """
     SELECT bot, host, hashtextextended('flotilla host:' || host, 0) IN (SELECT key FROM held) AS is_alive,
         hashtextextended('flotilla:' || botname, 0) IN (SELECT key FROM held) AS is_led,
-        troubles,
-        (
-            SELECT count(*) FROM watch AS earlier
-            WHERE earlier.bot = watch.bot AND is_crashed AND ended_at > now() - make_interval(mins => %(minutes)s)
-        ) AS crashes,
+        troubles, coalesce(crashes, 0) AS crashes,
         (
             SELECT extract(epoch FROM now() - min(created_at))::float8 FROM outbox
             WHERE outbox.botname = watch.botname AND failed_at IS NULL
@@ -122,7 +118,11 @@ _WATCHED = """
             WHERE timer.botname = watch.botname AND is_waiting AND run_id IS NOT NULL
               AND due_at < now() - make_interval(secs => %(seconds)s)
         ) AS timers_late
-    FROM watch WHERE ended_at IS NULL
+    FROM watch LEFT JOIN (
+        SELECT bot, count(*) AS crashes FROM watch
+        WHERE is_crashed AND ended_at > now() - make_interval(mins => %(minutes)s) GROUP BY bot
+    ) AS crashed USING (bot)
+    WHERE ended_at IS NULL
     ORDER BY bot, started_at, host
 """
 
