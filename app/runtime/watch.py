@@ -25,7 +25,8 @@ from app.store.connection import Notify, seldom, wait_until_ready
 from app.store.errors import StoreError, StoreUnavailable
 from app.store.store import Store
 from app.store.watch import Alarm, Entry
-from app.telegram.api import TelegramSession, backoff
+from app.telegram.api import TelegramSession
+from app.telegram.backoff import Backoff
 from app.telegram.error import FloodWait, TelegramError
 
 REPORT_SECONDS = 60.0
@@ -80,7 +81,7 @@ class Messenger:
         self._session = session
         self.pace = alerts.PACE
         self._not_before = 0.0
-        self._waits = backoff(LONGEST_PAUSE)
+        self._waits = Backoff(LONGEST_PAUSE)
 
     async def tell(self, alarms: tuple[Alarm, ...], now: datetime) -> tuple[Alarm, ...]:
         """Tell what is to be told of alarms, and return them as they are then."""
