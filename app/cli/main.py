@@ -19,10 +19,12 @@ from app.cli.init import init
 from app.cli.level import log_level
 from app.cli.migrate import migrate
 from app.cli.participants import participants
+from app.cli.pin import pin, rollback
 from app.cli.run import run
 from app.cli.sandbox import sandbox
 from app.cli.test import test
 from app.cli.up import up
+from app.cli.versions import versions
 from app.errors import FlotillaError
 from app.observe.secrets import masked
 
@@ -45,6 +47,9 @@ cli.command()(down)
 cli.command()(log_level)
 cli.command()(host)
 cli.command()(doctor)
+cli.command()(pin)
+cli.command()(rollback)
+cli.command()(versions)
 cli.command()(migrate)
 cli.add_typer(course, name="course")
 cli.add_typer(participants, name="participants")

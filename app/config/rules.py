@@ -263,8 +263,13 @@ def _webhook_secret(value: str, info: ValidationInfo) -> str:
     return value
 
 
+def is_tag(value: str) -> bool:
+    """Tell whether this can be the tag of an image."""
+    return re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", value) is not None
+
+
 def _tag(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", value):
+    if not is_tag(value):
         raise wrong(f"{shown(value)} is not an image tag", 'write it like "1.4.0"')
     return value
 

@@ -18,6 +18,7 @@ from app.config.rules import memory_bytes, split_url
 from app.config.settings import MAX_CONNECTIONS, Mode
 from app.config.template import Reference, rewrite
 from app.config.tokens import SANDBOX_TOKEN, sandbox_token
+from app.config.version import is_ordered, newest
 from app.deploy import monitoring
 from app.deploy.proxy import BOT_PORT, CERTIFICATE, HEALTH_PORT, KEY, caddyfile, ports, routes
 from app.deploy.text import Value, Verbatim, lines, scalar
@@ -116,6 +117,7 @@ MIGRATE = """
   # Brings the database to the schema of this version, then ends.
   migrate:
     <<: *bot
+{image}\
 {build}\
     command: ["flotilla", "migrate"]
     restart: "no"
@@ -191,7 +193,8 @@ def compose(fleet: Fleet) -> str:
     proxy = bool(routes(fleet))
     parts = [HEADER.format(config=fleet.path.name), _shared(fleet), monitoring.SHARED]
     parts += ["\nservices:", _postgres(fleet, hosts)]
-    parts.append(MIGRATE.format(build=_build(fleet), database=DATABASE_URL, password=_password(fleet)))
+    image, build = _newest_image(fleet), _build(fleet)
+    parts.append(MIGRATE.format(image=image, build=build, database=DATABASE_URL, password=_password(fleet)))
     parts += [SANDBOX] if fleet.sandbox else []
     parts += [_proxy(fleet)] if proxy else []
     parts += [_block({service: _host(fleet, bots)}, 2) for service, bots in hosts.items()]
@@ -251,6 +254,15 @@ def _shared(fleet: Fleet) -> str:
 def _postgres(fleet: Fleet, hosts: dict[str, list[Bot]]) -> str:
     containers = sum(bots[0].replicas for bots in hosts.values())
     return POSTGRES.format(connections=max_connections(containers), password=_password(fleet))
+
+
+def _newest_image(fleet: Fleet) -> str:
+    """Have the newest version of the fleet migrate, if one that a bot is pinned to is newer than the fleet's own."""
+    if not fleet.image or not is_ordered(fleet.version):
+        return ""
+    version = newest([fleet.version or "", *(bot.version for bot in fleet.bots if bot.version)])
+    image = image_of(fleet, version)
+    return "" if image == image_of(fleet) else f"    image: {scalar(image)}\n"
 
 
 def _build(fleet: Fleet) -> str:

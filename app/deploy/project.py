@@ -112,6 +112,13 @@ class Project:
         """
         self._run(["up", "--detach", "--no-build", "--quiet-pull", *services])
 
+    def run_once(self, service: str, *command: str) -> str:
+        """Run a command in a container like those of a service, which is removed afterwards; return what it prints.
+
+        What the service depends on is left as it is.
+        """
+        return self._run(["run", "--rm", "--no-TTY", "--no-deps", service, *command]).stdout
+
     def down(self, *, volumes: bool = False) -> None:
         """Remove all containers and networks, also those of services that are gone; with ``volumes`` the data too."""
         self._run(["--profile", "*", "down", "--remove-orphans", *(["--volumes"] if volumes else [])], what="down")

@@ -8,9 +8,10 @@ from yoyo.connections import DatabaseURI
 from yoyo.migrations import Migration
 
 import app
+from app.config.version import version_key
 from app.store.connection import parameters_of, place_of
 from app.store.errors import store_errors
-from app.store.schema import MIGRATIONS, known_migrations, version_key
+from app.store.schema import MIGRATIONS, known_migrations
 
 MIGRATION_TABLE = "_yoyo_migration"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -12,6 +12,10 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 Connect = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
+
+
+class NothingToUndo(Exception):
+    """The history has no pin of the bot that is not undone already."""
 
 
 class Outcome(StrEnum):
@@ -71,3 +75,26 @@ class Pins:
             cursor = connection.cursor(row_factory=class_row(Pin))
             await cursor.execute(_HISTORY, {"botnames": None if botnames is None else list(botnames)})
             return await cursor.fetchall()
+
+
+def last_good(history: Sequence[Pin], current: str | None) -> str | None:
+    """Return the version to go back to from the current one: each rollback undoes one pin, as far as there are any.
+
+    A version that was written into the config by hand counts as the newest pin. Raises ``NothingToUndo``.
+    """
+    stack: list[str | None] = []
+    at: str | None = None
+    for pin in history:
+        if pin.result is not Outcome.DONE:
+            continue
+        if not pin.is_rollback:
+            stack.append(pin.from_version)
+        elif stack:
+            stack.pop()
+        at = pin.to_version
+    has_any = any(pin.result is Outcome.DONE for pin in history)
+    if has_any and at != current:
+        return at
+    if not stack:
+        raise NothingToUndo
+    return stack[-1]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import app
+from app.config.version import version_key
 from app.errors import EXIT_CONFIG
 from app.store.errors import StoreError
 
@@ -73,11 +74,6 @@ def require_known(
         fitting = _range(oldest, newest)
         remedy = f"; or use a version that works with it as it is: {fitting}" if fitting else ""
         raise SchemaMismatch(f"{lacks}; run `flotilla migrate` of {version}{remedy}")
-
-
-def version_key(text: str) -> tuple[int, ...]:
-    """Return what versions are ordered by: their first three numbers."""
-    return tuple(int(number) for number in re.findall(r"\d+", text)[:3])
 
 
 def _range(oldest: str, newest: str) -> str:

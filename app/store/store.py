@@ -41,7 +41,7 @@ from app.store.rows import (
     StoredCourse,
     Timer,
 )
-from app.store.schema import AppliedMigration, SchemaMismatch, require_known
+from app.store.schema import AppliedMigration, require_known
 from app.store.turn import Turn, columns_of
 from app.store.watch import Watch
 
@@ -145,13 +145,16 @@ class Store:
 
     async def check_schema(self) -> None:
         """Raise ``SchemaMismatch`` unless this program works on the schema of the database."""
+        require_known(await self.migrations(), self._place)
+
+    async def migrations(self) -> list[AppliedMigration]:
+        """Return the migrations that the database has; none without our tables."""
         async with self._connect() as connection:
             has_schema = await connection.execute(statement.HAS_SCHEMA)
             if await has_schema.fetchone() != (True,):
-                raise SchemaMismatch(f"{self._place} has no tables of Flotilla; run `flotilla migrate`")
+                return []
             applied = await connection.execute(statement.APPLIED_MIGRATIONS)
-            rows = await applied.fetchall()
-        require_known([AppliedMigration(*row) for row in rows], self._place)
+            return [AppliedMigration(*row) for row in await applied.fetchall()]
 
     async def next_timers(self, botname: str, limit: int) -> list[Timer]:
         """Return the bot's timers that are due, or will be first, in the order of their due times."""

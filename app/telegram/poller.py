@@ -48,6 +48,7 @@ class Poller:
         self._stop = asyncio.Event()
         self._offset = 0
         self._is_lost = False
+        self._has_answer = False
 
     def stop(self, *, is_lost: bool = False) -> None:
         """End ``run`` as soon as the turn under way is committed; a waiting ``getUpdates`` is given up at once.
@@ -75,12 +76,14 @@ class Poller:
                 await self._pause(next(waits))
             else:
                 waits.reset()
+                self._has_answer = True
                 self._completed()
                 await self._apply(raw)
         await self._confirm()
 
     async def _next_batch(self) -> list[Any]:
-        request = asyncio.ensure_future(self._get_updates(POLL_SECONDS))
+        # The first is answered at once: who starts the bot wants to know whether it works.
+        request = asyncio.ensure_future(self._get_updates(POLL_SECONDS if self._has_answer else 0))
         stop = asyncio.ensure_future(self._stop.wait())
         try:
             await asyncio.wait({request, stop}, return_when=asyncio.FIRST_COMPLETED)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 import app
+from app.config.version import version_key
 from app.store.schema import (
     AppliedMigration,
     SchemaMismatch,
     known_migrations,
     oldest_app_of,
     require_known,
-    version_key,
 )
 
 KNOWN = ["0001_tables", "0002_jobs"]
