@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import inf
 from pathlib import Path
 
 from app.observe.metrics import meter_of
@@ -37,7 +36,7 @@ DISK_SHARE = 0.1
 class Signs:
     """What a host sees of one of its bots, ages in seconds; what does not concern it, or is not known, is ``None``.
 
-    ``poll_age`` is infinite for a bot that should have been answered by now and never was.
+    ``poll_age`` is that of the last answer to ``getUpdates``, or of the polling if there was none.
     """
 
     state: State
@@ -56,8 +55,7 @@ def troubles(signs: Signs) -> dict[str, str]:
     if signs.state is State.REFUSED:
         found[Alert.TOKEN_REVOKED] = ""
     if signs.poll_age is not None and signs.poll_age > POLL_SECONDS:
-        is_known = signs.poll_age < inf
-        found[Alert.NOT_POLLING] = f"the last answer came {signs.poll_age / 60:.0f} min ago" if is_known else "none yet"
+        found[Alert.NOT_POLLING] = f"for {signs.poll_age / 60:.0f} min"
     if signs.webhook_error_age is not None and signs.webhook_error_age < WEBHOOK_SECONDS and signs.pending:
         found[Alert.WEBHOOK_ERRORS] = signs.webhook_error
     if signs.errors >= ERRORS:
@@ -87,7 +85,7 @@ class Eye:
         failed_at = webhook.error_date if webhook is not None else None
         return Signs(
             state=bot.state,
-            poll_age=_poll_age(bot, now),
+            poll_age=(now - polled).total_seconds() if (polled := bot.last_poll or bot.polled_since) else None,
             webhook_error=webhook.error if webhook is not None else "",
             webhook_error_age=now.timestamp() - failed_at if failed_at is not None else None,
             pending=webhook.pending if webhook is not None else 0,
@@ -103,9 +101,3 @@ class Eye:
         while seen[0][0] < now - ERROR_SECONDS:
             seen.popleft()
         return seen[-1][1] - seen[0][1]
-
-
-def _poll_age(bot: Bot, now: datetime) -> float | None:
-    if bot.last_poll is not None:
-        return (now - bot.last_poll).total_seconds()
-    return inf if bot.state is State.POLLING and not bot.is_healthy else None
