@@ -233,7 +233,7 @@ def _needed(fleet: Fleet, process: Process) -> dict[str, str]:
 def _require(fleet: Fleet, process: Process, database_url: str) -> None:
     """Raise :class:`MissingVariablesError` unless everything is there that the process needs."""
     missing = [f"{name} ({what})" for name, what in _needed(fleet, process).items() if not fleet.environ.get(name)]
-    missing += [] if database_url else ["DATABASE_URL (postgresql://user:password@host/database)"]
+    missing += [] if database_url else ["DATABASE_URL (the address of the database)"]
     if missing:
         raise MissingVariablesError(f"{process.name} needs {', '.join(missing)}; put it into .env, or set it")
 

@@ -148,7 +148,7 @@ async def test_what_a_unit_starts_tells_systemd_and_answers(fleet: Path, databas
         (["solo", "--replica", "2"], "bots_config.yaml has no replica 2 of 'solo'; replicas: 1"),
         (
             ["solo"],
-            "solo needs DATABASE_URL (postgresql://user:password@host/database); put it into .env, or set it",
+            "solo needs DATABASE_URL (the address of the database); put it into .env, or set it",
         ),
     ],
 )

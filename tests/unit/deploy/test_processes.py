@@ -172,7 +172,7 @@ def test_what_is_missing_is_named_at_once() -> None:
     assert str(caught.value) == (
         "last needs LAST_TOKEN (the token of last), MODEL_KEY (the key of the dialog model), "
         "ALERTS_TOKEN (the token of the bot that sends alerts), "
-        "DATABASE_URL (postgresql://user:password@host/database); put it into .env, or set it"
+        "DATABASE_URL (the address of the database); put it into .env, or set it"
     )
     assert caught.value.exit_code == 78
 
