@@ -9,7 +9,7 @@ import pytest
 
 from app.config.fleet import Fleet
 from app.config.load import load_fleet
-from app.deploy.change import WORKING_FOLDER, Change, Kind, Service, changes, lost, needed_by, services_of
+from app.deploy.change import WORKING_FOLDER, Change, Kind, Port, Service, changes, lost, needed_by, services_of
 from app.deploy.docker import Container
 from app.deploy.plan import Batch, Phase, plan_of
 from app.deploy.rollout import Stage, earliest, outcome
@@ -242,3 +242,16 @@ def fleet(folder: Path) -> Fleet:
     (folder / "scripts/a/courses.yml").write_text("default: {path: c.yml}\n")
     (folder / "bots_config.yaml").write_text(CONFIG)
     return load_fleet(folder / "bots_config.yaml", {}, need_secrets=False)
+
+
+def test_the_ports_of_a_service_are_those_at_certain_numbers_by_tcp() -> None:
+    ports = [
+        {"target": 8080, "published": "8080", "host_ip": "127.0.0.1", "protocol": "tcp"},
+        {"target": 443, "published": "443", "protocol": "tcp"},
+        {"target": 443, "published": "443", "protocol": "udp"},
+        {"target": 80, "published": "8000-8010", "protocol": "tcp"},
+        {"target": 81, "protocol": "tcp"},
+    ]
+    (service,) = services_of({"services": {"proxy": {"ports": ports}}}, {}).values()
+
+    assert service.ports == (Port("127.0.0.1", 8080), Port("0.0.0.0", 443))
