@@ -17,12 +17,18 @@ from app.cli.generate import generate
 from app.cli.host import host
 from app.cli.init import init
 from app.cli.level import log_level
+from app.cli.logs import logs
 from app.cli.migrate import migrate
 from app.cli.participants import participants
 from app.cli.pin import pin, rollback
+from app.cli.restart import restart
 from app.cli.run import run
 from app.cli.sandbox import sandbox
+from app.cli.start import start
+from app.cli.status import status
+from app.cli.stop import stop
 from app.cli.test import test
+from app.cli.top import top
 from app.cli.up import up
 from app.cli.versions import versions
 from app.errors import FlotillaError
@@ -44,6 +50,12 @@ cli.command()(generate)
 cli.command()(run)
 cli.command()(up)
 cli.command()(down)
+cli.command()(start)
+cli.command()(stop)
+cli.command()(restart)
+cli.command()(status)
+cli.command()(top)
+cli.command()(logs)
 cli.command()(log_level)
 cli.command()(host)
 cli.command()(doctor)

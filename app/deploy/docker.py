@@ -436,14 +436,14 @@ def _container(found: Any) -> Container:
 
 
 def _usage(stats: Any) -> Usage | None:
-    at, cpu, memory = _time(stats.get("read")), stats["cpu_stats"]["cpu_usage"], stats.get("memory_stats") or {}
-    if at is None or "usage" not in memory:
+    at, cpu, memory = _time(stats.get("read")), stats.get("cpu_stats") or {}, stats.get("memory_stats") or {}
+    if at is None or "cpu_usage" not in cpu or "usage" not in memory:
         return None
     details = memory.get("stats") or {}
     # As the docker command counts: version 1 and version 2 of control groups have different names for it.
     cache = details.get("total_inactive_file", details.get("inactive_file", 0))
     used = max(0, memory["usage"] - cache)
-    return Usage(at, cpu["total_usage"] / 1e9, used, memory.get("limit", 0))
+    return Usage(at, cpu["cpu_usage"]["total_usage"] / 1e9, used, memory.get("limit", 0))
 
 
 def _event(event: Any) -> Event:

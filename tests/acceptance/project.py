@@ -70,18 +70,24 @@ class Project:
         for id_, text in courses.items():
             self.write(f"scripts/{folder}/{id_}.yml", text)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the commands of this project need to know."""
+        own = {"COMPOSE_PROJECT_NAME": self.name, "SANDBOX_PORT": str(self.port), "PYTHONPATH": str(ROOT)}
+        return {**os.environ, **own}
+
+    def flotilla(self, *arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run a command of flotilla beside the config."""
+        command = [sys.executable, "-m", "app.cli.main", *arguments]
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == expect, done.stdout + done.stderr
+        return done
+
     def generate(self) -> None:
         """Write compose.yaml as ``flotilla generate`` does."""
-        command = [sys.executable, "-m", "app.cli.main", "generate"]
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        self.flotilla("generate")
 
     def compose(self, *arguments: str, text: str | None = None) -> str:
         """Run docker compose, with a text as its input; return what it prints."""

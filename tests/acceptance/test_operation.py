@@ -1,0 +1,188 @@
+"""A fleet in containers as an operator has it: up, status, logs, restart, a changed setting, stop, down."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.acceptance.project import Project, docker
+
+CONFIG = """
+    image: flotilla-test
+    version: "{tag}"
+    telegram: sandbox
+    bots:
+      - {{name: one, folder: a, language: en}}
+      - {{name: two, folder: a, language: en}}
+      - {{name: broken, folder: a, language: en, env: {{BOT_MODE: pigeon}}}}
+      - {{name: left, folder: a, group: pair}}
+      - {{name: right, folder: a, group: pair}}
+"""
+
+COURSE = """
+    A: {type: message, text: hello, button: On}
+    B: {type: end, text: bye}
+"""
+
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def project(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A fleet that nobody has started; what was started of it is removed afterwards."""
+    project = Project(tmp_path_factory.mktemp("fleet"), CONFIG.format(tag=image))
+    project.courses("a", default=COURSE)
+    try:
+        yield project
+    finally:
+        project.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+
+
+@pytest.fixture(scope="module")
+def started(project: Project) -> subprocess.CompletedProcess[str]:
+    """What ``flotilla up`` says of the fleet, one bot of which is broken."""
+    return project.flotilla("up", expect=1)
+
+
+@pytest.fixture
+def fleet(project: Project, started: subprocess.CompletedProcess[str]) -> Project:
+    """The fleet, started: the tests of this module go on where the one before has ended."""
+    return project
+
+
+def containers(project: Project) -> dict[str, tuple[str, str]]:
+    """Return id and start of each service's container."""
+    found = {}
+    for container_id in docker("ps", "-aq", "--filter", f"label=com.docker.compose.project={project.name}").split():
+        one = json.loads(docker("inspect", container_id))[0]
+        found[one["Config"]["Labels"]["com.docker.compose.service"]] = (one["Id"], one["State"]["StartedAt"])
+    return found
+
+
+def status(project: Project, *names: str, expect: int = 0) -> dict[str, dict[str, Any]]:
+    """Return what ``flotilla status`` says of each bot and service."""
+    told = json.loads(project.flotilla("status", "--json", *names, expect=expect).stdout)
+    return {row["bot"]: row for row in (*told["bots"], *told["services"])}
+
+
+def test_a_dry_run_tells_what_would_be_made_and_makes_nothing(project: Project) -> None:
+    printed = project.flotilla("up", "--dry-run").stdout.splitlines()
+    services = ["broken", "migrate", "one", "pair", "postgres", "sandbox", "two"]
+    assert [line.split()[:2] for line in printed] == [["new", service] for service in services]
+    assert containers(project) == {}
+    assert not (project.folder / "compose.yaml").exists()
+
+
+def test_one_bot_that_fails_keeps_no_other_from_starting(started: subprocess.CompletedProcess[str]) -> None:
+    last = {line.split()[1].rstrip(":"): line.split()[0] for line in started.stdout.splitlines()}
+    ready = dict.fromkeys(("postgres", "sandbox", "migrate", "one", "two", "pair"), "ready")
+    assert last == {**ready, "broken": "failed"}
+    assert "broken: ended with exit code 78, again and again; the end of its log:" in started.stderr
+    assert "BOT_MODE" in started.stderr
+
+
+def test_status_tells_of_every_bot(fleet: Project) -> None:
+    rows = status(fleet, expect=1)
+    assert {name: row["health"] for name, row in rows.items() if name != "broken"} == {
+        **dict.fromkeys(("one", "two", "left", "right", "postgres", "sandbox"), "healthy"),
+        "migrate": "",
+    }
+    assert (rows["one"]["state"], rows["one"]["mode"], rows["one"]["restarts"]) == ("polling", "polling", 0)
+    assert rows["one"]["memory"] < rows["one"]["memory_limit"]
+    assert rows["left"]["container"] == rows["right"]["container"]
+    assert rows["migrate"]["state"] == "done"
+    assert rows["broken"]["restarts"] >= 2
+    printed = fleet.flotilla("status", expect=1).stdout.splitlines()
+    assert printed[0].split()[:3] == ["BOT", "STATE", "HEALTH"]
+    assert printed[1].split()[:3] == ["one", "polling", "healthy"]
+
+
+def test_logs_are_merged_in_the_order_of_time(fleet: Project) -> None:
+    lines = [
+        json.loads(line) for line in fleet.flotilla("logs", "one", "left", "postgres", "--json").stdout.splitlines()
+    ]
+    assert {line["bot"] for line in lines} >= {"one", "left", "postgres"}
+    assert "right" not in {line["bot"] for line in lines}
+    times = [line["timestamp"] for line in lines if line["bot"] in ("one", "left")]
+    assert times == sorted(times)
+    text = fleet.flotilla("logs", "one").stdout
+    assert text.startswith("one | ")
+    assert "polling" in text
+
+
+def test_followed_logs_go_on_after_a_restart_which_touches_no_other(fleet: Project) -> None:
+    before = containers(fleet)
+    command = [sys.executable, "-u", "-m", "app.cli.main", "logs", "--follow", "--tail", "0", "--json", "one"]
+    with subprocess.Popen(
+        command, cwd=fleet.folder, env=fleet.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as following:
+        assert fleet.flotilla("restart", "one").stdout == f"restarted {fleet.name}-one-1\n"
+        assert following.stdout is not None
+        assert next(line for line in following.stdout if json.loads(line)["event"] == "polling")
+        following.send_signal(signal.SIGINT)
+        following.communicate()
+    after = containers(fleet)
+    assert following.returncode == 0
+    assert {name for name in after if after[name] != before[name]} - {"broken"} == {"one"}
+    assert {name: one[0] for name, one in after.items()} == {name: one[0] for name, one in before.items()}
+
+
+def test_a_bot_of_a_group_is_stopped_and_started_alone(fleet: Project) -> None:
+    before = containers(fleet)["pair"]
+    assert fleet.flotilla("stop", "left").stdout == f"stopped left in {fleet.name}-pair-1\n"
+    command = ["python", "-m", "app.runtime.ask", '{"do": "status"}']
+    told = json.loads(docker("exec", before[0], *command))
+    assert {bot["bot"]: bot["state"] for bot in told["bots"]} == {"left": "stopped", "right": "polling"}
+    fleet.flotilla("start", "left")
+    assert containers(fleet)["pair"] == before
+
+
+def test_a_name_that_nobody_has(fleet: Project) -> None:
+    done = fleet.flotilla("restart", "tow", expect=2)
+    assert done.stderr == "bots_config.yaml: there is no bot 'tow'; did you mean 'two'?\n"
+
+
+def test_a_changed_setting_of_one_leaves_the_others_alone(fleet: Project) -> None:
+    before = containers(fleet)
+    config = (fleet.folder / "bots_config.yaml").read_text()
+    fleet.write("bots_config.yaml", config.replace(", env: {BOT_MODE: pigeon}", ""))
+    printed = fleet.flotilla("up").stdout.splitlines()
+    assert [" ".join(line.split()) for line in printed[:2]] == ["changed broken its settings", "same 6 services"]
+    after = containers(fleet)
+    assert {name for name in after if after[name] != before[name]} == {"broken", "migrate"}
+    assert after["broken"][0] != before["broken"][0]
+    assert status(fleet, "broken")["broken"]["health"] == "healthy"
+
+
+def test_what_is_gone_from_the_config_is_removed(fleet: Project) -> None:
+    config = (fleet.folder / "bots_config.yaml").read_text()
+    lines = [line for line in config.splitlines() if "name: broken" not in line]
+    fleet.write("bots_config.yaml", "\n".join(lines) + "\n")
+    assert "not in the config any more" in status(fleet)["broken"]["note"]
+    printed = fleet.flotilla("up").stdout.splitlines()
+    assert "gone     broken    not in the config any more" in printed
+    assert "broken" not in containers(fleet)
+
+
+def test_stopped_bots_are_started_again_by_up(fleet: Project) -> None:
+    before = containers(fleet)
+    fleet.flotilla("stop", "two")
+    assert status(fleet, "two", expect=1)["two"]["state"] == "exited"
+    printed = fleet.flotilla("up").stdout.splitlines()
+    assert "start    two       is exited" in printed
+    assert containers(fleet)["two"][0] == before["two"][0]
+
+
+def test_down_asks_before_it_deletes_the_database(fleet: Project) -> None:
+    fleet.flotilla("down", "--volumes", expect=1)  # nobody answers
+    assert "one" in containers(fleet)
+    fleet.flotilla("down", "--volumes", "--yes")
+    assert containers(fleet) == {}
+    assert fleet.name not in docker("volume", "ls")
+    assert "nothing of bots_config.yaml runs here" in fleet.flotilla("status", expect=1).stderr
