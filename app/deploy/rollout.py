@@ -64,9 +64,9 @@ def _job(container: Container) -> tuple[Stage, str]:
 def _stage(container: Container) -> tuple[Stage, str]:
     if container.is_ready:
         return Stage.READY, ""
-    if container.health == "unhealthy":
+    if container.is_running and container.health == "unhealthy":  # so it is called, too, when it has ended
         return Stage.FAILED, "runs, but is not healthy"
-    if container.restarts >= RESTARTS:
+    if container.restarts >= RESTARTS and not container.is_running:
         return Stage.FAILED, f"{_ended(container)}, again and again"
     if container.state in ("exited", "dead"):
         return Stage.FAILED, _ended(container)

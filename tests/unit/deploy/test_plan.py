@@ -169,9 +169,10 @@ def test_only_a_whole_start_removes_what_is_gone() -> None:
         (replace(RUNNING, state="created", health=None), (Stage.STARTING, "")),
         (replace(RUNNING, state="restarting", health="starting", exit_code=78, restarts=1), (Stage.STARTING, "")),
         (
-            replace(RUNNING, state="restarting", health="starting", exit_code=78, restarts=2),
+            replace(RUNNING, state="restarting", health="unhealthy", exit_code=78, restarts=2),
             (Stage.FAILED, "ended with exit code 78, again and again"),
         ),
+        (replace(RUNNING, health="starting", restarts=2), (Stage.STARTING, "")),
         (replace(RUNNING, state="exited", health=None, exit_code=1), (Stage.FAILED, "ended with exit code 1")),
         (
             replace(RUNNING, state="exited", is_out_of_memory=True, exit_code=137),
