@@ -16,6 +16,7 @@ from typing import Any
 
 from app.config.edit import replace_file, with_version
 from app.config.fleet import Bot, Fleet
+from app.config.settings import Mode
 from app.config.tokens import redacted
 from app.config.version import is_ordered, version_key
 from app.deploy.change import needed_by
@@ -158,8 +159,11 @@ class Pinning:
                 self._migrate()
                 self._start()
                 self._wait(self.timeout)
-            except (FlotillaError, KeyboardInterrupt) as error:
-                raise self._undone(error) from error
+            except BaseException as error:
+                failed = self._undone(error)
+                if isinstance(error, FlotillaError | KeyboardInterrupt):
+                    raise failed from error
+                raise
         self.tell(f"{self.plan.service}: {self.plan.word} works")
 
     # --- forward ----------------------------------------------------------------------------------------------------
@@ -232,7 +236,7 @@ class Pinning:
         if waiting := [one.name for one in containers if not one.is_ready]:
             return f"{', '.join(waiting)} is not healthy yet"
         known = [_status(self.engine, one) for one in containers]
-        lacks = [_lack_of(bot, [status.get(bot.name) for status in known]) for bot in self.plan.bots]
+        lacks = [lack_of(bot, [status.get(bot.name) for status in known]) for bot in self.plan.bots]
         return next((lack for lack in lacks if lack), "")
 
     def _containers(self) -> list[Container]:
@@ -287,6 +291,9 @@ class Pinning:
         if not self._had:
             self.project.remove([self.plan.service])
             return
+        if not any(one.is_running or one.state == "restarting" for one in self._had):
+            self.project.create([self.plan.service])
+            return
         self._start_again()
         if all(one.is_ready for one in self._had):
             self._wait(RESTORE_SECONDS)
@@ -333,15 +340,19 @@ def _status(engine: Engine, container: Container) -> dict[str, Any]:
         return {}
 
 
-def _lack_of(bot: Bot, seen: Sequence[dict[str, Any] | None]) -> str:
-    """Return what a bot has not done yet, seen in all containers of its service."""
+def lack_of(bot: Bot, seen: Sequence[dict[str, Any] | None]) -> str:
+    """Return what a bot has not done yet; ``seen`` is what the hosts of its containers say of it.
+
+    One has to have heard of Telegram, the others stand by. Raises ``FlotillaError`` when one has given up.
+    """
     known = [one for one in seen if one is not None]
     for one in known:
         if one["state"] in ("token refused", "failed", "stopped"):
             raise FlotillaError(f"the bot {bot.name} does not work: {one['state']}")
     if any(one["is_healthy"] and _has_heard(one) for one in known):
         return ""
-    return f"{bot.name} has not completed a poll yet" if bot.mode == "polling" else f"{bot.name} has no webhook yet"
+    way = "looked at its webhook" if bot.mode is Mode.WEBHOOK else "completed a poll"
+    return f"{bot.name} has not {way} yet"
 
 
 def _has_heard(bot: dict[str, Any]) -> bool:

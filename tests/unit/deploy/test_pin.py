@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from app.cli.main import cli
+from app.config.fleet import Bot
 from app.config.load import load_fleet
+from app.config.settings import Mode
 from app.deploy.compose import compose
-from app.deploy.pin import plan
+from app.deploy.pin import lack_of, plan
 from app.errors import FlotillaError
 
 CONFIG = """\
@@ -82,3 +85,33 @@ def test_without_an_engine_nothing_changes(folder: Path) -> None:
     assert str(result.exception).startswith("no Docker engine answers at tcp://127.0.0.1:1")
     assert sorted(os.listdir(folder)) == ["bots_config.yaml", "scripts"]
     assert (folder / "bots_config.yaml").read_text() == CONFIG
+
+
+LATER = "2026-05-04T12:00:00+00:00"
+STANDBY = {"state": "standby", "is_healthy": True, "last_poll": None, "webhook": None}
+POLLING = {"state": "polling", "is_healthy": True, "last_poll": LATER, "webhook": None}
+HOOKED = {"state": "webhook", "is_healthy": True, "last_poll": None, "webhook": {"checked_at": LATER}}
+
+
+@pytest.mark.parametrize(
+    ("mode", "seen", "lack"),
+    [
+        ("polling", [None], "a has not completed a poll yet"),
+        ("polling", [STANDBY], "a has not completed a poll yet"),
+        ("polling", [{**POLLING, "is_healthy": False}], "a has not completed a poll yet"),
+        ("polling", [STANDBY, POLLING], ""),
+        ("webhook", [STANDBY], "a has not looked at its webhook yet"),
+        ("webhook", [{**HOOKED, "webhook": {"checked_at": None}}], "a has not looked at its webhook yet"),
+        ("webhook", [HOOKED, None], ""),
+        ("webhook", [POLLING], ""),
+    ],
+)
+def test_a_bot_works_when_it_has_heard_of_telegram(mode: str, seen: list[dict[str, Any] | None], lack: str) -> None:
+    bot = Bot.model_construct(name="a", mode=Mode(mode))
+    assert lack_of(bot, seen) == lack
+
+
+@pytest.mark.parametrize("state", ["token refused", "failed", "stopped"])
+def test_a_bot_that_has_given_up(state: str) -> None:
+    with pytest.raises(FlotillaError, match=rf"^the bot a does not work: {state}$"):
+        lack_of(Bot.model_construct(name="a", mode=Mode.POLLING), [POLLING, {**STANDBY, "state": state}])
