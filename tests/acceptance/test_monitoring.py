@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import time
@@ -325,6 +326,15 @@ TOLD = {
 }
 
 
+def commands_of_the_runbook() -> Iterator[list[str]]:
+    """Yield what the runbook has executed in containers, as words."""
+    blocks = re.findall(r"(?:^ {4,}.+\n)+", (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8"), re.MULTILINE)
+    for block in blocks:
+        words = shlex.split(block.replace("\\\n", ""))
+        if words[:3] == ["docker", "compose", "exec"]:
+            yield words[3:]
+
+
 async def test_every_alert_reaches_its_chat_and_every_panel_has_data(project: Project) -> None:
     """All in one: each part takes its minute, and they can take the same."""
     rules = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"][0]["rules"]
@@ -348,5 +358,7 @@ async def test_every_alert_reaches_its_chat_and_every_panel_has_data(project: Pr
             if not any([await prometheus.has(filled_in(expression, bot)) for bot in ("talking", "hooked", "crashing")])
         }
         assert empty == {}
+        for command in commands_of_the_runbook():
+            await asyncio.to_thread(project.compose, "exec", "-T", *command)
         await asyncio.to_thread(project.compose, "kill", "postgres")
         await told(operator, "DatabaseDown", TOLD["DatabaseDown"])
