@@ -32,8 +32,12 @@ RULE_TESTS = ROOT / "tests" / "cases" / "monitoring" / "alerts.test.yml"
 TEMPLATES = ROOT / "monitoring" / "alertmanager"
 DASHBOARDS = ROOT / "monitoring" / "grafana" / "dashboards"
 CASES = ROOT / "tests" / "cases" / "compose"
-PROMETHEUS, ALERTMANAGER = "prom/prometheus:v2.53.3", "prom/alertmanager:v0.28.1"
-EXPORTER = "prometheuscommunity/postgres-exporter:v0.17.1"
+IMAGES = {
+    name: service.get("image")
+    for name, service in yaml.safe_load((ROOT / "compose.yaml").read_text())["services"].items()
+}
+PROMETHEUS, ALERTMANAGER, GRAFANA = IMAGES["prometheus"], IMAGES["alertmanager"], IMAGES["grafana"]
+EXPORTER = IMAGES["postgres-exporter"]
 
 CONFIG = f"""
     image: flotilla-test
@@ -69,6 +73,7 @@ OVERRIDE = """
       monitoring: {{volumes: ["./alerts.yml:/usr/share/flotilla/monitoring/prometheus/alerts.yml:ro"]}}
       prometheus: {{ports: !override ["127.0.0.1:{prometheus}:9090"]}}
       alertmanager: {{ports: !override ["127.0.0.1:{alertmanager}:9093"]}}
+      grafana: {{ports: !override ["127.0.0.1:{grafana}:3000"]}}
 """
 
 SERVICES = ("stopped", "crashing", "hooked", "doubled", "many", "model", "proxy")
@@ -170,10 +175,16 @@ def hurried(text: str, changes: Mapping[str, str]) -> str:
     return text
 
 
+def can_be_had(image: str) -> bool:
+    """Tell whether the engine has an image, or a registry it reaches."""
+    commands = (["docker", "image", "inspect", image], ["docker", "pull", "--quiet", image])
+    return any(subprocess.run(command, capture_output=True, check=False).returncode == 0 for command in commands)
+
+
 @pytest.fixture(scope="module")
 def exporter() -> Iterator[str]:
     """An image of the exporter: the real one where there is a registry."""
-    if subprocess.run(["docker", "pull", "--quiet", EXPORTER], capture_output=True, check=False).returncode == 0:
+    if can_be_had(EXPORTER):
         yield EXPORTER
         return
     tag = f"flotilla-exporter:{uuid4().hex[:8]}"
@@ -186,7 +197,7 @@ def exporter() -> Iterator[str]:
 def project(image: str, exporter: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """The fleet with its monitoring, in a hurry."""
     variables = {"MODEL_KEY": KEY, "WEBHOOK_SECRET_TOKEN": "nobody-else-may-know-this"}
-    ports = {name: free_port() for name in ("proxy", "prometheus", "alertmanager")}
+    ports = {name: free_port() for name in ("proxy", "prometheus", "alertmanager", "grafana")}
     override = OVERRIDE.format(tag=image, exporter=exporter, server=ROOT / "tests/model_server.py", **ports)
     project = Project(tmp_path_factory.mktemp("fleet"), CONFIG.format(tag=image), override, variables)
     for folder, course in {"school": SCHOOL, "talk": TALK, "late": LATE, "failing": SCHOOL}.items():
@@ -324,6 +335,20 @@ TOLD = {
     "DiskNearlyFull": "The disk is nearly full",
     "DatabaseDown": "PostgreSQL does not answer",
 }
+
+
+async def test_grafana_takes_its_data_source_and_dashboards(project: Project) -> None:
+    if not can_be_had(GRAFANA):
+        pytest.skip(f"{GRAFANA} is not here, and no registry is reached")
+    project.compose("up", "--detach", "--wait", "grafana")
+    address = project.compose("port", "grafana", "3000").strip()
+    async with aiohttp.ClientSession(f"http://{address}", auth=aiohttp.BasicAuth("admin", "sandbox")) as session:
+        async with session.get("/api/search", params={"type": "dash-db"}) as answer:
+            found = {board["uid"] for board in await answer.json()}
+        async with session.get("/api/datasources/uid/prometheus/health") as answer:
+            health = await answer.json()
+    assert found == {f"flotilla-{path.stem}" for path in DASHBOARDS.glob("*.json")}
+    assert health["status"] == "OK"
 
 
 def commands_of_the_runbook() -> Iterator[list[str]]:
