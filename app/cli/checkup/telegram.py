@@ -149,10 +149,16 @@ async def _bot(fleet: Fleet, bot: Bot, session: TelegramSession) -> tuple[Findin
         username = await _username(api)
         return f"@{username}", _webhook(fleet, bot, await webhook_info(api))
     except TokenRefused:
-        remedy = f"get a new one from @BotFather, put it into .env as {variable}, then `flotilla up`"
-        return fail("token", f"of {bot.name}: Telegram refuses it", remedy), None
+        return _refused(fleet, bot), None
     except TelegramError as trouble:
         return warning("token", f"of {bot.name}: not checked: {trouble}"), None
+
+
+def _refused(fleet: Fleet, bot: Bot) -> Finding:
+    if fleet.sandbox:
+        return fail("token", f"of {bot.name}: the sandbox was told to refuse it", "start the sandbox again")
+    remedy = f"get a new one from @BotFather, put it into .env as {bot.token_variable}, then `flotilla up`"
+    return fail("token", f"of {bot.name}: Telegram refuses it", remedy)
 
 
 async def _username(api: BotApi) -> str:

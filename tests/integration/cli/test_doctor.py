@@ -22,6 +22,7 @@ from aiohttp.test_utils import TestServer
 from typer.testing import CliRunner, Result
 
 from app.cli.main import cli
+from app.config.tokens import sandbox_token
 from app.errors import InputError
 from app.sandbox.client import SandboxClient
 from app.sandbox.server import Sandbox
@@ -194,6 +195,20 @@ async def test_a_sandbox_that_does_not_run(folder: Path) -> None:
             "warning database none runs yet; `flotilla up` or `flotilla run` starts it",
         ],
     )
+
+
+async def test_a_sandbox_that_refuses_a_bot(folder: Path, server: SandboxClient) -> None:
+    await server.add_bot(sandbox_token("a"), "a", "A")
+    await server.revoke(sandbox_token("a"))
+    write(folder, "telegram: sandbox\nbots: [{name: a}]\n", SANDBOX_PORT=url_of(server).rpartition(":")[2])
+    code, lines = await doctor()
+
+    assert code == 1
+    assert lines[1:4] == [
+        "ok telegram the sandbox answers (#)",
+        "ok clock as that of the sandbox",
+        "fail token of a: the sandbox was told to refuse it; start the sandbox again",
+    ]
 
 
 @asynccontextmanager
