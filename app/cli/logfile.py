@@ -46,7 +46,10 @@ def _logged(path: Path, text: str) -> Logged | None:
 
 def follow_files(paths: Iterable[Path]) -> Iterator[Logged]:
     """Yield what is written into log files from now on, also after they were put aside; never ends."""
-    places = {path: (path.stat().st_ino, path.stat().st_size) if path.is_file() else (0, 0) for path in sorted(paths)}
+    return _follow({path: (path.stat().st_ino, path.stat().st_size) if path.is_file() else (0, 0) for path in paths})
+
+
+def _follow(places: dict[Path, tuple[int, int]]) -> Iterator[Logged]:
     while True:
         for path in places:
             places[path] = yield from _news(path, *places[path])
