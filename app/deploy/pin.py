@@ -21,7 +21,7 @@ from app.config.tokens import redacted
 from app.config.version import is_ordered, version_key
 from app.deploy.change import needed_by
 from app.deploy.compose import compose, image_of
-from app.deploy.docker import Container, ContainerGoneError, Engine, EngineError
+from app.deploy.docker import Container, Engine, EngineError
 from app.deploy.postgres import running_postgres
 from app.deploy.project import Project
 from app.errors import FlotillaError
@@ -195,13 +195,11 @@ class Pinning:
         self.project.run_once(self.plan.service, "flotilla", "migrate")
 
     def _older_than(self, version: str) -> list[str]:
-        """Name the other services whose containers are older than this, with their versions."""
-        others = {
-            (one.service, one.version or "")
-            for one in self.engine.containers(self.project.name)
-            if one.service in {bot.service for bot in self.plan.fleet.bots} - {self.plan.service}
-        }
-        old = [pair for pair in others if is_ordered(pair[1]) and version_key(pair[1]) < version_key(version)]
+        """Name the other services whose hosts are older than this, with their versions."""
+        services = {bot.service for bot in self.plan.fleet.bots} - {self.plan.service}
+        others = [one for one in self.engine.containers(self.project.name) if one.service in services]
+        found = {(one.service, _version_of(self.engine, one)) for one in others}
+        old = [pair for pair in found if is_ordered(pair[1]) and version_key(pair[1]) < version_key(version)]
         return [f"{service} ({tag})" for service, tag in sorted(old)]
 
     def _start(self) -> None:
@@ -235,7 +233,7 @@ class Pinning:
             _require_life(one, self._restarts.get(one.id, 0))
         if waiting := [one.name for one in containers if not one.is_ready]:
             return f"{', '.join(waiting)} is not healthy yet"
-        known = [_status(self.engine, one) for one in containers]
+        known = [_bots(_status(self.engine, one)) for one in containers]
         lacks = [lack_of(bot, [status.get(bot.name) for status in known]) for bot in self.plan.bots]
         return next((lack for lack in lacks if lack), "")
 
@@ -331,13 +329,21 @@ def _require_life(container: Container, restarts: int) -> None:
 
 
 def _status(engine: Engine, container: Container) -> dict[str, Any]:
-    """Return what the host in a container says of its bots, by name; nothing as long as it says nothing."""
+    """Return what the host in a container says of itself; nothing as long as it says nothing."""
     try:
         ran = engine.exec(container.id, ["cat", STATUS_FILE])
-        found = json.loads(ran.output) if ran.code == 0 else {}
-        return {bot["bot"]: bot for bot in found.get("bots", ())}
-    except (ContainerGoneError, ValueError):
+        return dict(json.loads(ran.output)) if ran.code == 0 else {}
+    except (EngineError, ValueError, TypeError):
         return {}
+
+
+def _bots(status: dict[str, Any]) -> dict[str, Any]:
+    return {bot["bot"]: bot for bot in status.get("bots", ())}
+
+
+def _version_of(engine: Engine, container: Container) -> str:
+    """Return the version of a host, or of the image if the host does not say."""
+    return str(_status(engine, container).get("version") or container.version or "")
 
 
 def lack_of(bot: Bot, seen: Sequence[dict[str, Any] | None]) -> str:

@@ -42,8 +42,18 @@ NEWER = """
     FROM flotilla-test:{tag}
     USER root
     RUN sed -i 's/^Version: .*/Version: 0.9.0/' /opt/flotilla/lib/python3*/site-packages/flotilla-*.dist-info/METADATA
+    RUN cd /opt/flotilla/lib/python3*/site-packages/app/store/migrations && echo \\
+        "CREATE TABLE more (x int); INSERT INTO schema_version VALUES ('8000_more', '0.1.0');" > 8000_more.sql
     USER 10001:10001
     LABEL org.opencontainers.image.version=0.9.0
+"""
+
+CONTRACTING = """
+    FROM flotilla-test:{tag}-newer
+    USER root
+    RUN cd /opt/flotilla/lib/python3*/site-packages/app/store/migrations && echo \\
+        "DROP TABLE more; INSERT INTO schema_version VALUES ('8001_less', '0.9.0');" > 8001_less.sql
+    USER 10001:10001
 """
 
 BROKEN = """
@@ -64,7 +74,7 @@ pytestmark = [pytest.mark.containers, pytest.mark.timeout(300)]
 @pytest.fixture(scope="module")
 def versions(image: str) -> Iterator[dict[str, str]]:
     """Tags of further versions of the image, by what they are."""
-    texts = {"newer": NEWER, "broken": BROKEN, "hanging": HANGING}
+    texts = {"newer": NEWER, "contracting": CONTRACTING, "broken": BROKEN, "hanging": HANGING}
     tags = {name: f"{image}-{name}" for name in texts}
     for name, text in texts.items():
         docker("build", "--tag", f"flotilla-test:{tags[name]}", "-", text=text.format(tag=image))
@@ -189,6 +199,19 @@ def test_a_version_that_ends_by_itself_is_given_up(project: Project, versions: d
     assert (files(project), others(project)) == (before, alone)
     assert version_of(project, "school") == "0.9.0"
     assert history(project)[-1] == ("the_school", versions["newer"], versions["broken"], False, "failed")
+
+
+def test_a_version_whose_migrations_would_stop_other_bots_is_given_up(
+    project: Project, versions: dict[str, str]
+) -> None:
+    before, alone, own = files(project), others(project), project.containers("school")
+    _, told = flotilla(project, "pin", "school", versions["contracting"], code=1)
+    assert (
+        f"{versions['contracting']} changes the database so that only Flotilla 0.9.0 and newer work with it; "
+        "first pin to such a version: other (0.1.0)" in told
+    )
+    assert (files(project), others(project), project.containers("school")) == (before, alone, own)
+    assert project.query("SELECT count(*) AS tables FROM pg_tables WHERE tablename = 'more'") == [(1,)]
 
 
 def test_ctrl_c_leaves_the_old_version(project: Project, versions: dict[str, str]) -> None:

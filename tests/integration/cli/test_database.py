@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import psycopg
@@ -133,3 +134,12 @@ def test_migrate_finds_the_database_in_the_environment_file(
         call("migrate")
     (folder / ".env").write_text(f"DATABASE_URL={database_url}\n")
     assert call("migrate") == ["the database is up to date"]
+
+
+def test_migrate_tells_what_it_would_do(empty_database_url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", empty_database_url)
+    would = json.loads("\n".join(call("migrate", "--dry-run", "--json")))
+    assert would["migrations"][0] == {"migration": "0001_tables", "oldest_app": "0.1.0"}
+    assert call("migrate", "--dry-run") == [f"would apply {one['migration']}" for one in would["migrations"]]
+    assert call("migrate") == [f"applied {one['migration']}" for one in would["migrations"]]
+    assert json.loads("\n".join(call("migrate", "--dry-run", "--json"))) == {"migrations": [], "dry_run": True}
