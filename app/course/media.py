@@ -13,8 +13,8 @@ _DOWNLOAD = "https://drive.usercontent.google.com/download?id="
 def is_link(url: str) -> bool:
     """Tell whether Telegram could download from this: an http(s) URL with a host."""
     try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname)
+        # urlsplit overlooks control characters before the scheme, which Telegram would not.
+        return url.lower().startswith(("http://", "https://")) and bool(urlsplit(url).hostname)
     except ValueError:
         return False
 

@@ -270,6 +270,7 @@ LINKS = (
     "https://example.org/a b.jpg",
     "javascript:alert(1)",
     "file:///etc/passwd",
+    "\0http://example.org/a",
 )
 
 TARGETS: Mapping[str, Target] = {

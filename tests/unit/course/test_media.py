@@ -52,6 +52,8 @@ def test_d41_links_of_other_hosts_stay_as_they_are(url: str) -> None:
         ("https://", False),
         ("https://[", False),
         ("javascript:alert(1)", False),
+        ("\0https://example.org/a.png", False),
+        ("\x1fhttps://example.org/a.png", False),
     ],
 )
 def test_is_link(url: str, expected: bool) -> None:
