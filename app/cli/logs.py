@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_format
 import re
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.containers import DEFAULT_CONFIG, BotsArgument, ConfigOption
-from app.cli.order import Place, PlaceOption, WhereError
+from app.cli.order import PlaceOption, WhereError, is_run
 from app.errors import EXIT_USAGE, FlotillaError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def logs(
     begin = moment(since, datetime.now(UTC)) if since else None
     limit = TAIL if tail is None and since is None else tail
     with fleets(config) as found:
-        source = _files if _is_run(found, place) else _containers
+        source = _files if is_run(found, place) else _containers
         entries, width = source(found, bots or (), begin, limit, follow)
         try:
             for text in _written(entries, width, as_json=json):
@@ -88,13 +89,6 @@ def moment(text: str, now: datetime) -> datetime:
         return datetime.fromisoformat(text).astimezone(UTC)
     except ValueError:
         raise TimeError(f"{text!r} is no time; write 30s, 15m, 2h, 3d, or a time like 2026-11-22T21:00") from None
-
-
-def _is_run(found: Fleets, place: Place | None) -> bool:
-    """Tell whether the logs of the run are meant; where both are, those of the containers are there anyway."""
-    if place is Place.RUN and found.run is None:
-        raise WhereError(f"no flotilla run of {found.fleet.path} is there")
-    return place is Place.RUN or (place is None and found.run is not None and not found.containers())
 
 
 def _written(entries: Iterable[Entry], width: int, *, as_json: bool) -> Iterator[str]:
@@ -122,8 +116,6 @@ def _containers(
     if found.engine is None:
         raise WhereError("no Docker engine answers")
     containers = found.containers()
-    if not containers and not follow:
-        raise WhereError(f"project {found.project!r} has no containers; start it with 'flotilla up'")
     known = found.others() | {container.service for container in containers}
     hosts = hosts_of(found.fleet)
     meant = targets(found.fleet, names, known - set(hosts))
@@ -133,8 +125,11 @@ def _containers(
     def lines() -> Iterator[Entry]:
         now = datetime.now(UTC)
         wanted = _filter(meant, found.fleet)
-        for line in stream.past(since, tail):
-            yield from wanted(line.container, line.line.at, line.line.text)
+        # The engine knows no bots: where only some of a container are meant, their lines are counted here.
+        is_part = any(target.bot for target in meant)
+        past = stream.past(since, None if is_part else tail)
+        found_lines = (entry for line in past for entry in wanted(line.container, line.line.at, line.line.text))
+        yield from _last(found_lines, tail) if is_part and tail is not None else found_lines
         if follow:
             for line in stream.future(now):
                 yield from wanted(line.container, line.line.at, line.line.text)
@@ -142,6 +137,14 @@ def _containers(
     shown = services or {container.service for container in containers}
     bots = {bot.name for service in shown for bot in hosts.get(service, ())}
     return lines(), max(map(len, shown | bots), default=0)
+
+
+def _last(entries: Iterable[Entry], tail: int) -> list[Entry]:
+    """Return the last entries of each bot."""
+    kept: dict[str, deque[Entry]] = {}
+    for entry in entries:
+        kept.setdefault(entry.who, deque(maxlen=tail)).append(entry)
+    return sorted((entry for some in kept.values() for entry in some), key=lambda entry: entry.at)
 
 
 def _filter(meant: Sequence[Target], fleet: Fleet) -> Callable[[Container, datetime, str], Iterator[Entry]]:

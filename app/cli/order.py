@@ -65,14 +65,14 @@ def give(order: Order, names: Sequence[str], config: Path, place: Place | None, 
     from app.cli.whereabouts import fleets
 
     with fleets(config) as found:
-        stages = _run_tasks(order, names, found) if _is_run(found, place) else _container_tasks(order, names, found)
+        stages = _run_tasks(order, names, found) if is_run(found, place) else _container_tasks(order, names, found)
         failed = [name for tasks in stages for name in _do(order, tasks, found, dry_run=dry_run)]
     if failed:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _is_run(found: Fleets, place: Place | None) -> bool:
-    """Tell whether the run is meant, and not the containers."""
+def is_run(found: Fleets, place: Place | None) -> bool:
+    """Tell whether the run is meant, and not the containers; raises ``WhereError`` when that is not clear."""
     containers = found.containers()
     running = any(container.is_running for container in containers)
     if place is Place.RUN or (place is None and found.run and not running):

@@ -43,6 +43,7 @@ def up(
     from app.cli.progress import last_lines, show_changes, show_failure
 
     fleet, text = _checked(config, scripts)
+    _alone(config)
     with engine_and_project(config) as (engine, project):
         if not dry_run:
             _prepare(fleet, project, text, is_quiet=json)
@@ -77,6 +78,15 @@ def _checked(config: Path, scripts: Path | None) -> tuple[Fleet, str]:
     for warning in fleet.warnings:
         typer.echo(f"warning: {warning}", err=True)
     return fleet, compose(fleet)
+
+
+def _alone(config: Path) -> None:
+    """Refuse to start bots that run without containers: the two would take each other's updates."""
+    from app.cli.whereabouts import run_of
+    from app.errors import FlotillaError
+
+    if (run := run_of(config)) is not None:
+        raise FlotillaError(f"the fleet of {config} runs in a flotilla run (pid {run.status['pid']}); stop that first")
 
 
 def _prepare(fleet: Fleet, project: Project, text: str, *, is_quiet: bool) -> None:

@@ -104,7 +104,7 @@ def fleets(config: Path) -> Iterator[Fleets]:
     from app.deploy.project import Project
 
     fleet = load_fleet(config, os.environ, need_secrets=False)
-    run = _run(config)
+    run = run_of(config)
     project = Project.of(config, os.environ).name
     try:
         engine = Engine.connect(os.environ)
@@ -117,7 +117,8 @@ def fleets(config: Path) -> Iterator[Fleets]:
         yield Fleets(fleet, run, engine, project)
 
 
-def _run(config: Path) -> Run | None:
+def run_of(config: Path) -> Run | None:
+    """Return the ``flotilla run`` of a config that answers, if there is one."""
     from app.runtime.ask import RUN_SOCKET, NoAnswerError, ask, control_socket
 
     socket = control_socket(config.parent / RUN_SOCKET)

@@ -111,6 +111,7 @@ def test_logs_are_merged_in_the_order_of_time(fleet: Project) -> None:
     assert "right" not in {line["bot"] for line in lines}
     times = [line["timestamp"] for line in lines if line["bot"] in ("one", "left")]
     assert times == sorted(times)
+    assert len(fleet.flotilla("logs", "left", "--tail", "1").stdout.splitlines()) == 1
     text = fleet.flotilla("logs", "one").stdout
     assert text.startswith("one | ")
     assert "polling" in text

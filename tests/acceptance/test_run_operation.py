@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -86,6 +87,8 @@ def test_containers_are_not_there(project: Project) -> None:
         f"project {project.name!r} has no containers; start it with 'flotilla up', or with 'flotilla run' without"
         " containers\n"
     )
+    error = project.flotilla("up", expect=1).stderr
+    assert re.fullmatch(r"the fleet of bots_config.yaml runs in a flotilla run \(pid \d+\); stop that first\n", error)
     error = project.flotilla("down", expect=1).stderr
     assert error.startswith("no Docker engine answers at unix://")
 
