@@ -23,7 +23,7 @@ PAGES = ("README.md", "docs/operating.md", "docs/runbook.md")
 
 STARTS = ("./flotilla", "flotilla", "docker", "python", ".venv/bin/python", "export", "bin/", "git", "sudo", "pip")
 
-UNTIL = {"./flotilla run": "stop      Ctrl+C", "./flotilla top": "lighthouse"}
+UNTIL = {"./flotilla run": "stop      Ctrl+C"}
 """Commands that go on until Ctrl+C, and what they print by then."""
 
 PROFILE = "docker compose --profile monitoring up -d --wait"
@@ -36,16 +36,16 @@ FAILS = {"./flotilla doctor"}
 ADOPTING = ("tests/acceptance/test_database.py", "tests/integration/adopt/test_adopt.py")
 ELSEWHERE = {
     "./flotilla test": ("tests/unit/cli/test_test.py",),
+    "./flotilla run --isolate": ("tests/acceptance/test_isolate.py",),
+    "./flotilla top": ("tests/acceptance/test_run_operation.py",),
     "export DATABASE_URL=postgresql://...": ADOPTING,
     "./flotilla adopt --dry-run": ADOPTING,
     "./flotilla adopt": ADOPTING,
     "docker compose exec -T postgres psql -U flotilla -d flotilla < dump.sql": ADOPTING,
-    'docker compose run --rm --volume "$PWD/bots_config.yaml:/app/bots_config.yaml:ro" '
-    '--volume "$PWD/scripts:/app/scripts:ro" migrate flotilla adopt': ADOPTING,
     "export DATABASE_URL=postgresql://user:password@127.0.0.1:5432/database": ADOPTING,
     "./flotilla migrate": ADOPTING,
 }
-"""Commands that need an old database, or would run this test again: the tests that run them."""
+"""Commands that need an old database, or would run this test again, or a terminal: the tests that run them."""
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
 
