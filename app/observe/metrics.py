@@ -7,12 +7,14 @@ but looked at, such as states, is added at each scrape by ``app.runtime.gauges``
 from __future__ import annotations
 
 import os
+import socket
+import sys
 from collections.abc import Iterable, Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from threading import Thread
 from typing import Any, Literal, cast
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import (
     GC_COLLECTOR,
@@ -26,6 +28,7 @@ from prometheus_client import (
 from prometheus_client.registry import Collector
 
 from app.errors import FlotillaError
+from app.observe.plain import structlog
 
 # What nobody makes use of is not to be paid for at each scrape.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -143,11 +146,34 @@ class MetricsAddressError(FlotillaError):
     """The metrics cannot be served where they should."""
 
 
+class _Server(WSGIServer):
+    """Takes one request after the other."""
+
+    _client: socket.socket | None = None
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Remember who is served."""
+        self._client, address = super().get_request()
+        return self._client, address
+
+    def hang_up(self) -> None:
+        """End the request under way: a client that never ends it must not hold up the end of the host."""
+        client = self._client
+        if client is not None:
+            with suppress(OSError):  # it has ended already
+                client.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log what went wrong, unless it is a client that is gone or says nothing."""
+        if not isinstance(sys.exception(), OSError):
+            structlog.get_logger(__name__).exception("request for metrics failed")
+
+
 class _Handler(WSGIRequestHandler):
     """Takes requests, without a log of them."""
 
     timeout = 2
-    """Seconds that a client may take over its request, as the next one waits: of ``StreamRequestHandler``."""
+    """Seconds that a client may say nothing, as the next one waits: of ``StreamRequestHandler``."""
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Log nothing."""
@@ -159,7 +185,12 @@ def _app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     OpenMetrics takes half as long again to write, and compression as much once more: for a way within one machine.
     """
     environ.pop("HTTP_ACCEPT", None)
-    return cast("Iterable[bytes]", _registry_app(environ, start_response))
+    try:
+        return cast("Iterable[bytes]", _registry_app(environ, start_response))
+    except Exception:
+        structlog.get_logger(__name__).exception("metrics cannot be told")
+        start_response("500 Internal Server Error", [("Content-Type", "text/plain")])
+        return [b"see the log of the host\n"]
 
 
 _registry_app = make_wsgi_app(REGISTRY, disable_compression=True)
@@ -175,7 +206,7 @@ def serving(listen: tuple[str, int], gauges: Collector) -> Iterator[int]:
     """
     address, port = listen
     try:
-        server = make_server(address, port, _app, handler_class=_Handler)
+        server = make_server(address, port, _app, _Server, _Handler)
     except OSError as error:
         reason = os.strerror(error.errno).lower() if error.errno else str(error)
         raise MetricsAddressError(
@@ -188,6 +219,7 @@ def serving(listen: tuple[str, int], gauges: Collector) -> Iterator[int]:
     try:
         yield server.server_port
     finally:
+        server.hang_up()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -197,6 +229,7 @@ def serving(listen: tuple[str, int], gauges: Collector) -> Iterator[int]:
 SendOutcome = Literal["sent", "flood", "unavailable", "rejected", "refused"]
 
 _HOST = ""
+ERRORS.labels(_HOST)  # there from the start, as those of the bots are
 _metered: set[str] = set()
 
 

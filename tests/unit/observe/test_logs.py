@@ -17,7 +17,7 @@ import pytest
 import structlog
 
 from app.observe.logs import BotFiles, Libraries, catch_defects, configure_logs, get_log, levels
-from app.observe.secrets import keep_secret
+from app.observe.secrets import keep_secret, masked
 from app.observe.work import Work, Working, call_bot, work_more_closely, work_on
 
 
@@ -202,6 +202,11 @@ def test_short_words_are_no_secrets(capsys: pytest.CaptureFixture[str]) -> None:
     assert written(capsys) == [
         '{"bot": "bot1", "time": "21:30:00", "event": "polling", "level": "info", "timestamp": "TIME"}'
     ]
+
+
+def test_many_digits_are_looked_at_once() -> None:
+    digits = "1" * 300_000  # each of which may begin a token: looked at from each to the end, it would take minutes
+    assert masked(f"{digits} {digits}:{'x' * 35}") == f"{digits} ..."
 
 
 def test_an_error_of_the_database_tells_no_rows(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
 import pytest
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, Metric
+from prometheus_client.registry import Collector
 
 from app.engine.action import JobKind
-from app.observe.metrics import JOB_KINDS, UPDATE_TYPES, Meter, count_errors, meter_of
+from app.observe import metrics
+from app.observe.logs import configure_logs
+from app.observe.metrics import JOB_KINDS, UPDATE_TYPES, Meter, count_errors, meter_of, serving
+from app.observe.plain import structlog
 from app.telegram.lean import import_aiogram
+
+
+class Gauges(Collector):
+    """None; in trouble it fails."""
+
+    is_in_trouble = False
+
+    def collect(self) -> Iterator[Metric]:
+        """Return nothing, or fail."""
+        if self.is_in_trouble:
+            raise LookupError("no such gauge")
+        return iter(())
+
+
+def get(port: int) -> bytes:
+    """Return the status line of a scrape."""
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        return client.makefile("rb").readline()
 
 
 def value(name: str, **labels: str) -> float | None:
@@ -60,3 +90,54 @@ def test_types_of_updates_are_aiograms() -> None:
     from aiogram.types import Update
 
     assert set(Update.model_fields) - {"update_id"} == UPDATE_TYPES
+
+
+def test_errors_of_no_bot_are_counted_from_the_start() -> None:
+    program = (
+        "import app.observe.metrics as m; print(m.REGISTRY.get_sample_value('flotilla_errors_total', {'bot': ''}))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout == b"0.0\n"
+
+
+def test_a_client_that_says_nothing_is_sent_away_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(metrics._Handler, "timeout", 0.01)
+    with serving(("127.0.0.1", 0), Gauges()) as port:
+        with socket.create_connection(("127.0.0.1", port)) as silent:
+            assert silent.recv(1) == b""
+        assert get(port) == b"HTTP/1.0 200 OK\r\n"
+    assert capfd.readouterr().err == ""
+
+
+def test_a_client_that_never_ends_does_not_hold_up_the_end() -> None:
+    is_gone = threading.Event()
+    with socket.socket() as client:
+
+        def drip() -> None:
+            try:
+                while not is_gone.wait(0.01):
+                    client.sendall(b"x")
+            except OSError:
+                is_gone.set()
+
+        with serving(("127.0.0.1", 0), Gauges()) as port:
+            client.connect(("127.0.0.1", port))
+            threading.Thread(target=drip, daemon=True).start()
+        assert is_gone.wait(30)
+
+
+def test_a_scrape_that_fails_is_a_line_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    before = structlog.get_config()
+    configure_logs("json")
+    gauges = Gauges()
+    try:
+        with serving(("127.0.0.1", 0), gauges) as port:
+            gauges.is_in_trouble = True
+            assert get(port) == b"HTTP/1.0 500 Internal Server Error\r\n"
+    finally:
+        structlog.configure(**before)
+    (line,) = capsys.readouterr().err.splitlines()
+    told = json.loads(line)
+    assert (told["level"], told["event"]) == ("error", "metrics cannot be told")
+    assert "LookupError: no such gauge" in told["exception"]
