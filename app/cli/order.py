@@ -96,7 +96,7 @@ def _run_tasks(order: Order, names: Sequence[str], found: Fleets) -> list[list[T
     run = found.run
     if run is None:
         return []
-    running = [bot["bot"] for bot in run.status["bots"]]
+    running = list(dict.fromkeys(bot["bot"] for bot in run.status["bots"]))  # replicas are told together
     meant = targets(found.fleet, names)
     hosts = hosts_of(found.fleet)
     chosen = [bot for one in meant for bot in ([one.bot] if one.bot else [bot.name for bot in hosts[one.service]])]

@@ -35,7 +35,10 @@ Write = Callable[[str, bytes], None]
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What a child runs; it gets this environment and nothing of its parent's."""
+    """What a child runs; it gets this environment and nothing of its parent's.
+
+    It starts ``delay`` seconds after its parent: Telegram does not admit a whole fleet at once.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -88,11 +91,11 @@ class Child:
         """The process's number while it runs."""
         return self._process.pid if self._process is not None else None
 
-    def start(self) -> None:
-        """Keep the process running from now on; without effect if it is kept already."""
+    def start(self, delay: float = 0.0) -> None:
+        """Keep the process running, ``delay`` seconds from now on; without effect if it is kept already."""
         if self._keeping is None or self._keeping.done():
             self.standing = Standing.WAITING
-            self._keeping = asyncio.create_task(self._keep(), name=self.program.name)
+            self._keeping = asyncio.create_task(self._keep(delay), name=self.program.name)
 
     async def stop(self) -> None:
         """End the process: gracefully, and by force when that takes too long; it is not started again."""
@@ -112,8 +115,8 @@ class Child:
         if self._keeping is not None:
             await asyncio.wait([self._keeping])
 
-    async def _keep(self) -> None:
-        await asyncio.sleep(self.program.delay)
+    async def _keep(self, delay: float) -> None:
+        await asyncio.sleep(delay)
         self.deaths = 0
         while True:
             started = time.monotonic()
@@ -205,7 +208,7 @@ class Children:
     async def run(self) -> None:
         """Keep all children running until ``stop``, then stop them, all at the same time."""
         for child in self.all.values():
-            child.start()
+            child.start(child.program.delay)
         try:
             await self._stop.wait()
         finally:

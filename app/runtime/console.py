@@ -54,7 +54,7 @@ class _Console(Desk):
 
     async def _order(self, what: str, name: str) -> dict[str, Any]:
         crew = self._host.crew
-        was_refused = any(bot.settings.name == name and bot.state is State.REFUSED for bot in self._host.bots)
+        was_refused = crew.bot(name).state is State.REFUSED
         order = {"start": crew.start, "stop": crew.stop, "restart": crew.restart}[what]
         log.info(f"told to {what} a bot", bot=name)
         bot = await order(name)

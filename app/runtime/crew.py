@@ -50,9 +50,10 @@ class Crew:
         self._is_ending = False
 
     def begin(self, delay: Callable[[int], float]) -> None:
-        """Start all bots, each after the delay (seconds) for its place in the row."""
+        """Start all bots, each after the delay (seconds) for its place in the row; not those told otherwise before."""
         for index, member in enumerate(self._members.values()):
-            self._start(member, delay(index))
+            if member.is_wanted and not member.is_running:
+                self._start(member, delay(index))
 
     def bot(self, name: str) -> Bot:
         """Return the bot of this name; raises ``UnknownBotError``."""

@@ -98,7 +98,8 @@ class Desk(abc.ABC):
         """Answer the requests of one connection, one after the other."""
         try:
             while line := await reader.readline():
-                writer.write(json.dumps(await self._answer(line), ensure_ascii=False).encode() + b"\n")
+                answer = json.dumps(await self._answer(line), ensure_ascii=False)
+                writer.write(answer.encode(errors="backslashreplace") + b"\n")  # half a character, as JSON writes it
                 await writer.drain()
         except (OSError, ValueError):  # gone, or a line without end
             pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,12 +15,15 @@ from app import __version__
 from app.config.host import UnknownBotError
 from app.errors import FlotillaError
 from app.observe.logs import get_log
-from app.runtime.ask import NoAnswerError, ask
+from app.runtime.ask import ANSWER_SECONDS, NoAnswerError, ask
 from app.runtime.children import Child, Children, Standing
 from app.runtime.desk import Desk, not_understood
 
 STATUS_SECONDS = 5.0
 """How long a host may take to tell its status; the others' are not held up for longer."""
+
+QUESTIONS = 8
+"""How many questions a host may leave open until those to others wait."""
 
 log = get_log(__name__)
 
@@ -47,6 +51,7 @@ class Parent(Desk):
     def __init__(self, children: Children, branches: Iterable[Branch]) -> None:
         self._children = children
         self._branches = tuple(branches)
+        self._asking = ThreadPoolExecutor(QUESTIONS * max(1, len(self._branches)))
         self._started_at = datetime.now(UTC)
 
     async def do(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -87,7 +92,7 @@ class Parent(Desk):
         """Return what the host tells of its bots, or what is known of them while it tells nothing."""
         child = self._child(branch)
         try:
-            told = await asyncio.to_thread(ask, branch.socket, {"do": "status"}, STATUS_SECONDS) if child.pid else {}
+            told = await self._ask(branch, {"do": "status"}, STATUS_SECONDS) if child.pid else {}
         except NoAnswerError:
             told = {}
         bots = told.get("bots") or [_silent(bot, child) for bot in branch.bots]
@@ -96,10 +101,12 @@ class Parent(Desk):
     async def _order(self, what: str, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
         branches = self._with(name)
         whole = [branch for branch in branches if branch.runs(name) or self._child(branch).pid is None]
-        if not whole:
-            return await self._pass_on(branches, request)
-        log.info(f"told to {what} a process", bot=name)
-        await asyncio.gather(*(_ordered(what, self._child(branch)) for branch in whole))
+        rest = [branch for branch in branches if branch not in whole]
+        if whole:
+            log.info(f"told to {what} a process", bot=name)
+            await asyncio.gather(*(_ordered(what, self._child(branch)) for branch in whole))
+        if rest:
+            return await self._pass_on(rest, request)
         return {"bot": name, "state": self._child(whole[0]).standing.value}
 
     def _with(self, name: str) -> Sequence[Branch]:
@@ -113,13 +120,16 @@ class Parent(Desk):
     async def _pass_on(self, branches: Sequence[Branch], request: Mapping[str, Any]) -> dict[str, Any]:
         """Have hosts do it, all at the same time, and return what the last says; raises what one of them complains."""
         running = [branch for branch in branches if self._child(branch).pid is not None]
-        answers = await asyncio.gather(*(asyncio.to_thread(ask, branch.socket, request) for branch in running))
+        answers = await asyncio.gather(*(self._ask(branch, request) for branch in running))
         for answer in answers:
             if not answer.pop("ok", False):
                 raise FlotillaError(str(answer.get("error")))
         if not answers:
             raise FlotillaError("none of the processes that are meant runs; start them first")
         return answers[-1]
+
+    async def _ask(self, branch: Branch, request: Mapping[str, Any], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+        return await asyncio.get_running_loop().run_in_executor(self._asking, ask, branch.socket, request, seconds)
 
     def _child(self, branch: Branch) -> Child:
         return self._children.all[branch.name]

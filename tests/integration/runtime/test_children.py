@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,19 @@ async def test_one_is_stopped_and_started(tmp_path: Path) -> None:
         both["a"].start()
         await both.wait_lines("a", 2)
         assert both["b"].restarts == 0
+
+
+async def test_who_is_started_by_an_operator_does_not_wait_for_its_turn_in_the_fleet(tmp_path: Path) -> None:
+    written: list[str] = []
+    late = replace(program("a", WAIT, tmp_path), delay=1000.0)
+    all_of_them = Children([late], lambda _, line: written.append(line.decode()))
+    running = asyncio.create_task(all_of_them.run())
+    await until(lambda: all_of_them.all["a"].standing is Standing.WAITING)
+    await all_of_them.all["a"].stop()
+    all_of_them.all["a"].start()
+    await until(lambda: written == ["ready\n"])
+    all_of_them.stop()
+    await running
 
 
 async def test_who_does_not_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from psycopg import AsyncConnection
 from app.runtime.ask import NoAnswerError, ask
 from app.runtime.bot import State
 from app.runtime.console import console
+from app.runtime.crew import Crew
 from app.runtime.host import Host, NoBotLeftError
 from tests.stage import Stage, outage, said, until
 
@@ -123,6 +124,19 @@ async def test_a_host_goes_on_without_the_bots_that_were_stopped(stage: Stage, p
             await stage.ended(host)
 
 
+async def test_who_is_told_something_before_all_are_started_is_not_started_anew(stage: Stage, place: Path) -> None:
+    async with hosting(stage, place, "one", "two") as host:
+        for name in ("one", "two"):
+            await host.crew.stop(name)
+        crew = Crew(host.bots)
+        await crew.stop("one")
+        await crew.start("two")
+        await until(lambda: host.bots[1].state is State.POLLING)
+        crew.begin(lambda _: 0.0)
+        assert [bot.state for bot in host.bots] == [State.STOPPED, State.POLLING]
+        await crew.end()
+
+
 async def test_a_bot_that_has_ended_by_a_defect_is_started_again(stage: Stage, place: Path) -> None:
     async with hosting(stage, place, "one", "two") as host:
         await told(place, do="stop", bot="two")  # as the only other one, it keeps the host running
@@ -173,9 +187,10 @@ async def test_requests_that_nobody_understands(stage: Stage, place: Path) -> No
         }
         assert await told(place, do="dance") == {"ok": False, "error": f'{{"do": "dance"}} is no request; {remedy}'}
         reader, writer = await asyncio.open_unix_connection(place)
-        writer.write(b"what\n[]\n" + b'{"do": "status"}\n')
-        answers = [json.loads(await reader.readline()) for _ in range(3)]
+        writer.write(b'{"do": "\\ud800"}\nwhat\n[]\n{"do": "status"}\n')
+        answers = [json.loads(await reader.readline()) for _ in range(4)]
         assert [answer.get("error") for answer in answers] == [
+            f'{{"do": "\ud800"}} is no request; {remedy}',
             "the request is no JSON",
             "the request is no JSON object",
             None,
