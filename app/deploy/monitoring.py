@@ -159,11 +159,28 @@ SERVICES = """
 """
 
 START = """\
-    # A token belongs neither into a configuration nor into a list of processes.
+    # The token belongs into no configuration and no list of processes; Alertmanager logs it when Telegram is away.
     entrypoint:
       - sh
       - -c
-      - umask 077; printf %s "$$ALERTS_BOT_TOKEN" >/tmp/token; unset ALERTS_BOT_TOKEN; exec /bin/alertmanager "$$@"
+      - |
+        umask 077
+        token=$$ALERTS_BOT_TOKEN
+        unset ALERTS_BOT_TOKEN
+        printf %s "$$token" >/tmp/token
+        mkfifo /tmp/log
+        while IFS= read -r line; do
+          while case $$line in *"$${{token:-no token}}"*) ;; *) false ;; esac; do
+            line="$${{line%%"$$token"*}}...$${{line#*"$$token"}}"
+          done
+          printf '%s\\n' "$$line"
+        done </tmp/log &
+        /bin/alertmanager "$$@" >/tmp/log 2>&1 &
+        trap "kill $$!" TERM INT
+        wait $$!
+        code=$$?
+        wait
+        exit $$code
       - alertmanager
     environment:
       ALERTS_BOT_TOKEN: {token}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
+import yaml
 
 from app.sandbox.client import SandboxClient
 from tests.acceptance.project import ROOT, Project, docker, up
@@ -45,6 +47,11 @@ CONFIG = """
 TELEGRAM = """
     services:
       proxy: {{ports: !override []}}
+      prometheus: {{ports: !override []}}
+      alertmanager:
+        ports: !override []
+        volumes: ["./hurried.yml:/etc/hurried.yml:ro"]
+        command: [--config.file=/etc/hurried.yml, --storage.path=/alertmanager, --cluster.listen-address=]
       telegram:
         image: flotilla-test:{tag}
         command: [flotilla, sandbox, --host, 0.0.0.0]
@@ -76,6 +83,17 @@ COMMANDS = [
     ["pin", "polled", "no-such-version"],
     ["bans", "polled"],
 ]
+
+MONITORS = {
+    "prometheus": [
+        "9090/api/v1/status/config",
+        "9090/api/v1/targets",
+        "9090/api/v1/rules",
+        "9090/api/v1/query?query=%7B__name__%21%3D%22%22%7D",
+    ],
+    "alertmanager": ["9093/api/v2/status", "9093/api/v2/alerts", "9093/metrics"],
+}
+"""What anybody may ask of those who watch the fleet."""
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(400)]
 
@@ -112,7 +130,13 @@ def project(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pr
     project = Project(folder, CONFIG.format(tag=image), TELEGRAM.format(tag=image), variables)
     project.courses("school", default=COURSE)
     with up(project):
-        yield project
+        generated = yaml.safe_load((project.folder / "compose.yaml").read_text())["configs"]["alertmanager"]["content"]
+        project.write("hurried.yml", generated.replace("group_wait: 30s", "group_wait: 0s"))
+        project.compose("up", "--detach", "--wait", "--no-recreate", "prometheus", "alertmanager")
+        try:
+            yield project
+        finally:
+            project.compose("--profile", "monitoring", "down", "--timeout", "5")
 
 
 def until_logged(project: Project, service: str, part: str) -> None:
@@ -145,6 +169,15 @@ async def trouble(project: Project, client: SandboxClient) -> None:
     until_logged(project, "called", "webhook")
 
 
+def silence(project: Project) -> None:
+    """Take Telegram away from all that talk to it."""
+    project.compose("stop", "telegram")
+    alert = ("--post-data", '[{"labels": {"alertname": "MadeUp"}}]', "--header", "Content-Type: application/json")
+    project.compose("exec", "-T", "alertmanager", "wget", "-qO-", *alert, "http://127.0.0.1:9093/api/v2/alerts")
+    until_logged(project, "alertmanager", "Notify attempt failed")
+    until_logged(project, "polled", "cannot connect to telegram")
+
+
 def flotilla(project: Project, *arguments: str) -> str:
     """Run a command of the CLI in the project's folder; return all that it prints, whatever comes of it."""
     environment = {
@@ -163,7 +196,12 @@ async def test_no_secret_is_seen_anywhere(project: Project) -> None:
         async with project.client() as client:
             await trouble(project, client)
         told = {" ".join(command): flotilla(project, *command) for command in COMMANDS}
-    told["docker compose logs"] = project.compose("logs")
+        await asyncio.to_thread(silence, project)
+        told["doctor without Telegram"] = flotilla(project, "doctor")
+    told["docker compose logs"] = project.compose("--profile", "monitoring", "logs")
+    for service, addresses in MONITORS.items():
+        for address in addresses:
+            told[address] = project.compose("exec", "-T", service, "wget", "-qO-", f"http://127.0.0.1:{address}")
     for service in ("polled", "called", "others"):
         container = project.containers(service)[0]
         for file in ("/tmp/flotilla-status.json",):
