@@ -12,7 +12,9 @@ import sys
 from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from functools import cache
+from io import BufferedReader, RawIOBase
 from threading import Thread
+from time import monotonic
 from typing import Any, Literal, cast
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -169,11 +171,40 @@ class _Server(WSGIServer):
             structlog.get_logger(__name__).exception("request for metrics failed")
 
 
+class _Request(RawIOBase):
+    """What a client sends, all of which has to come within so many seconds."""
+
+    def __init__(self, connection: socket.socket, seconds: float) -> None:
+        self._connection = connection
+        self._seconds = seconds
+        self._until = monotonic() + seconds
+
+    def readable(self) -> bool:
+        """Tell ``BufferedReader`` that it may read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read what has come; raises ``TimeoutError``."""
+        left = self._until - monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left)
+        try:
+            return self._connection.recv_into(buffer)
+        finally:
+            self._connection.settimeout(self._seconds)  # for the answer
+
+
 class _Handler(WSGIRequestHandler):
     """Takes requests, without a log of them."""
 
-    timeout = 2
-    """Seconds that a client may say nothing, as the next one waits: of ``StreamRequestHandler``."""
+    timeout = 2.0
+    """Seconds that a client may take over its request, as the next one waits: of ``StreamRequestHandler``."""
+
+    def setup(self) -> None:
+        """Count the whole request, not each part of it."""
+        super().setup()
+        self.rfile = BufferedReader(_Request(self.connection, self.timeout))
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Log nothing."""

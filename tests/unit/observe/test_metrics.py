@@ -110,6 +110,29 @@ def test_a_client_that_says_nothing_is_sent_away_without_a_word(
     assert capfd.readouterr().err == ""
 
 
+def test_a_slow_client_does_not_keep_others_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics._Handler, "timeout", 0.3)
+    with serving(("127.0.0.1", 0), Gauges()) as port, socket.create_connection(("127.0.0.1", port)) as slow:
+        slow.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
+        assert is_sent_away(slow)
+        assert get(port) == b"HTTP/1.0 200 OK\r\n"
+
+
+def is_sent_away(client: socket.socket) -> bool:
+    """Send byte by byte, each soon enough, until the server hangs up."""
+    client.settimeout(0.05)
+    for _ in range(1000):
+        try:
+            client.sendall(b"a")
+            client.recv(1)
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            pass
+        return True
+    return False
+
+
 def test_a_client_that_never_ends_does_not_hold_up_the_end() -> None:
     is_gone = threading.Event()
     with socket.socket() as client:
