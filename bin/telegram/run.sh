@@ -6,6 +6,11 @@
 set -eu
 cd -P "$(dirname "$0")/../.."
 
+# What it shows of itself lies in a folder of its own: in /tmp somebody else's bot may be, or somebody's link.
+state=.flotilla/old/$(printf %s "${1:-bot}" | tr -c 'A-Za-z0-9_' _)
+(umask 077 && mkdir -p "$state")
+export HEARTBEAT_FILE="${HEARTBEAT_FILE:-$state/heartbeat}" CONTROL_SOCKET="${CONTROL_SOCKET:-$state/control.sock}"
+
 # The launcher sets the environment up if need be; the bot itself then takes this shell's place.
 ./flotilla --version >/dev/null
 exec "${FLOTILLA_VENV:-.venv}/bin/python" -m app "$@"

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from app.config.tokens import sandbox_token
+from app.runtime.ask import ask
 from app.sandbox.client import SandboxClient
 from app.sandbox.server import Sandbox
 from tests.acceptance.test_run import Run, url_of
@@ -99,5 +101,8 @@ async def test_one_bot_as_the_old_program_started_it(
             learner = client.learner(sandbox_token("old"), 5)
             await learner.send("/start")
             await learner.wait_for(said("hello from b"), 60)
+            state = checkout / ".flotilla" / "old" / (arguments[0] if arguments else "bot")
+            assert ask(state / "control.sock", {"do": "status"})["bots"][0]["bot"] == "oldbot"
+            assert stat.S_IMODE(state.stat().st_mode) == 0o700
             run.process.send_signal(signal.SIGTERM)
             assert run.wait_end() == 0
