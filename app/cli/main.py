@@ -32,7 +32,7 @@ from app.cli.top import top
 from app.cli.up import up
 from app.cli.versions import versions
 from app.errors import FlotillaError
-from app.observe.secrets import masked
+from app.observe.secrets import mask_tracebacks, masked
 
 cli = typer.Typer(
     name="flotilla",
@@ -85,6 +85,7 @@ def _version(version: bool = typer.Option(False, "--version", help="Show the ver
 
 def main() -> None:
     """Run the command line; what a person can act on goes to standard error without a traceback."""
+    mask_tracebacks()
     try:
         cli()
     except FlotillaError as error:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterable
+from types import TracebackType
 from urllib.parse import quote
 
 MASK = "..."
@@ -37,8 +39,18 @@ def _spellings(value: str) -> Iterable[str]:
 
 def masked(text: str) -> str:
     """Return a text with dots in place of all secrets."""
-    text = _PASSWORD.sub(rf"\1:{MASK}@", KEY.sub(MASK, TOKEN.sub(MASK, text)))
-    for secret in _known:
+    for secret in _known:  # first: of one that looks partly like something else the rest would be left
         if secret in text:
             text = text.replace(secret, MASK)
-    return text
+    return _PASSWORD.sub(rf"\1:{MASK}@", KEY.sub(MASK, TOKEN.sub(MASK, text)))
+
+
+def mask_tracebacks() -> None:
+    """Have tracebacks of defects printed without secrets: errors of libraries tell addresses, with tokens in them."""
+    sys.excepthook = _print_masked
+
+
+def _print_masked(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    from traceback import format_exception  # it is not wanted as a rule
+
+    print(masked("".join(format_exception(kind, error, trace))), end="", file=sys.stderr)

@@ -15,7 +15,7 @@ from app.config.settings import HostSettings
 from app.config.tokens import sandbox_name
 from app.errors import FlotillaError
 from app.observe.logs import Format, catch_defects, configure_logs, get_log, style_of
-from app.observe.secrets import masked
+from app.observe.secrets import mask_tracebacks, masked
 from app.runtime.ask import CONTAINER_SOCKET, control_socket
 from app.runtime.console import console
 from app.runtime.host import Host
@@ -33,6 +33,7 @@ log = get_log(__name__)
 
 def main() -> None:
     """Run the host that the environment describes; exit 78 when it is wrong, 1 when it cannot run."""
+    mask_tracebacks()
     try:
         stop_with_parent(os.environ)
         environ = read_environment(Path(), os.environ)

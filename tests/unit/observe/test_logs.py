@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import subprocess
 import sys
 import threading
 import warnings
@@ -255,3 +256,25 @@ def test_what_ends_a_process_or_a_thread_is_a_line(capsys: pytest.CaptureFixture
     assert (second["event"], second["level"]) == ("ended by a defect", "critical")
     assert "DeprecationWarning: old ways" in third["event"]
     assert (third["logger"], third["level"]) == ("py.warnings", "warning")
+
+
+def test_a_secret_that_looks_partly_like_something_else_is_masked_whole() -> None:
+    keep_secret(["pa@ss@word"])
+    assert masked("postgresql://me:pa@ss@word@host/db") == "postgresql://me:...@host/db"
+
+
+@pytest.mark.parametrize(("module", "work"), [("app.cli.main", "cli"), ("app.runtime.main", "stop_with_parent")])
+def test_the_traceback_of_a_defect_holds_no_token(module: str, work: str) -> None:
+    token = "123456789:AA-nobodys-business-0123456789abcdef"
+    broken = f"""
+import {module} as module
+
+def fail(*_):
+    raise ValueError("https://api.telegram.org/bot{token}/getMe")
+
+module.{work} = fail
+module.main()
+"""
+    done = subprocess.run([sys.executable, "-c", broken], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.endswith("ValueError: https://api.telegram.org/bot.../getMe\n")
