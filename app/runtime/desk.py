@@ -103,6 +103,8 @@ class Desk(abc.ABC):
                 await writer.drain()
         except (OSError, ValueError):  # gone, or a line without end
             pass
+        except asyncio.CancelledError:  # the process ends; before Python 3.12 streams call that a defect
+            pass
         finally:
             writer.close()
 

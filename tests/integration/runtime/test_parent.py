@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -71,3 +72,19 @@ async def test_hosts_that_hang_hold_up_nobody_else(tmp_path: Path, monkeypatch: 
                 assert not any(look.done() for look in looks)
                 found["hangs"].may_answer.set()
                 assert [len((await look)["bots"]) for look in looks] == [2, 2, 2]
+
+
+def test_a_connection_that_is_open_at_the_end_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    async def ask(client: socket.socket) -> bytes:
+        async with hosts("one", "other") as (found, branches):
+            found["one"].may_answer.set()
+            client.connect(str(branches[0].socket))
+            client.setblocking(False)
+            client.sendall(b"{}\n")
+            return await asyncio.get_running_loop().sock_recv(client, 1)
+
+    with socket.socket(socket.AF_UNIX) as client:
+        assert asyncio.run(ask(client)) == b"{"
+        assert client.recv(1000).endswith(b"\n")
+        assert client.recv(1) == b""
+    assert caplog.messages == []
