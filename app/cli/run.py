@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,12 +92,16 @@ async def _serve_apart(
     from app.config.host import select_bots
     from app.deploy.process import processes_of
 
-    def pages(number: int) -> int:
-        return _pages_address(pages_port and pages_port + number, port + number if port else 0)[1]
-
     chosen = fleet.model_copy(update={"bots": select_bots(fleet, names)})
+    processes = processes_of(chosen)
+    taken = set(range(metrics_port, metrics_port + len(processes))) if metrics_port is not None else set()
+
+    def pages(number: int) -> int:
+        found = pages_address(pages_port and pages_port + number, port + number if port else 0, taken)
+        taken.add(found[1])
+        return found[1]
+
     async with _sandbox(fleet, port) as telegram_url:
-        processes = processes_of(chosen)
         programs = programs_of(
             chosen,
             processes,
@@ -127,8 +131,8 @@ async def _serve(
 
     async with _sandbox(fleet, port) as telegram_url:
         has_pages = fleet.sandbox or any(fleet.app_url(bot) or fleet.webhook_url(bot) for bot in fleet.bots)
-        listen = _pages_address(pages_port, port) if has_pages else None
         metrics = (LOCAL, metrics_port) if metrics_port is not None else None
+        listen = pages_address(pages_port, port, {metrics_port}) if has_pages else None
         settings = host_settings(
             fleet, names, database_url=database_url, telegram_url=telegram_url, listen=listen, metrics=metrics
         )
@@ -148,23 +152,31 @@ def _tell(fleet: Fleet, telegram_url: str | None) -> None:
     print("stop      Ctrl+C", flush=True)
 
 
-def _pages_address(wanted: int | None, chat_page: int) -> tuple[str, int]:
+def pages_address(wanted: int | None, chat_page: int, taken: Collection[int | None] = ()) -> tuple[str, int]:
     """Return where pages are served: at the port asked for, else after the chat page if that is free, else anywhere.
 
-    A port that stays the same lets buttons of earlier runs work.
+    A port that stays the same lets buttons of earlier runs work. Those ``taken`` will be used by others, who do not
+    listen there yet.
     """
-    import socket
-
     if wanted is not None:
         return LOCAL, wanted
-    after = (chat_page + 1) % 65536 if chat_page else 0
+    found = _free_port((chat_page + 1) % 65536 if chat_page else 0)
+    while found in taken:
+        found = _free_port(0)
+    return LOCAL, found
+
+
+def _free_port(wanted: int) -> int:
+    import socket
+
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LOCAL, after))
+            probe.bind((LOCAL, wanted))
         except OSError:
             probe.bind((LOCAL, 0))
-        return LOCAL, probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @contextlib.contextmanager
