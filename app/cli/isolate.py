@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -115,7 +116,8 @@ def printer(names: Sequence[str]) -> Write:
     def write(name: str, line: bytes) -> None:
         label = f"{name:<{width}} |"
         shown = f"\x1b[{colors[name]}m{label}\x1b[0m" if is_colored else label
-        sys.stderr.buffer.write(shown.encode() + b" " + line)
-        sys.stderr.buffer.flush()
+        with contextlib.suppress(OSError):  # nobody reads it, or the disk is full; the child must go on
+            sys.stderr.buffer.write(shown.encode() + b" " + line)
+            sys.stderr.buffer.flush()
 
     return write

@@ -12,9 +12,10 @@ import re
 import sys
 import threading
 from collections.abc import Iterable, Mapping, MutableMapping
+from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO, cast
 
 from app.observe.levels import Levels
 from app.observe.plain import structlog
@@ -82,7 +83,7 @@ def configure_logs(
             _masked,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", Output(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     _take_over_libraries()
@@ -99,6 +100,23 @@ def catch_defects() -> None:
         exc_info=(args.exc_type, args.exc_value, args.exc_traceback),
     )
     logging.captureWarnings(True)
+
+
+class Output:
+    """A stream whose failures hurt nobody: without a reader, or on a full disk, lines are lost, and not the turns."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write a text, if that is possible."""
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """Bring it to its reader, if there is one."""
+        with suppress(OSError):
+            self._stream.flush()
 
 
 class BotFiles:

@@ -17,6 +17,7 @@ from urllib.parse import quote
 import pytest
 import structlog
 
+from app.cli.isolate import printer
 from app.observe.logs import BotFiles, Libraries, catch_defects, configure_logs, get_log, levels
 from app.observe.secrets import keep_secret, masked
 from app.observe.work import Work, Working, call_bot, work_more_closely, work_on
@@ -203,6 +204,16 @@ def test_short_words_are_no_secrets(capsys: pytest.CaptureFixture[str]) -> None:
     assert written(capsys) == [
         '{"bot": "bot1", "time": "21:30:00", "event": "polling", "level": "info", "timestamp": "TIME"}'
     ]
+
+
+def test_lines_that_cannot_be_written_are_lost_and_fail_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = open("/dev/full", "w")  # noqa: SIM115 - closing it fails
+    monkeypatch.setattr(sys, "stderr", full)
+    configure_logs("json")
+    get_log("x").info("nobody will know")
+    printer(["one"])("one", b"of this\n")
+    with pytest.raises(OSError, match="No space left"):
+        full.close()
 
 
 def test_many_digits_are_looked_at_once() -> None:
