@@ -141,6 +141,8 @@ def _api_url(value: str, info: ValidationInfo) -> str:
     url = _value(value, info)
     if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
         raise wrong(f"is {shown(url)}", "write it like https://api.openai.com/v1")
+    if re.search(r"//[^/@]*:[^/@${]+@", value):
+        raise wrong("holds a literal password", "put the address into .env and refer to it by ${NAME}")
     return value
 
 
@@ -247,6 +249,8 @@ def _server_url(value: str) -> str:
         raise wrong(
             f"is {shown(value)}", "write 'sandbox' or the http(s):// URL of a Bot API server, or leave the key out"
         )
+    if parts.username or parts.password:
+        raise wrong("holds a user or password", "a Bot API server is told bots' tokens only; leave it out")
     return value.rstrip("/")
 
 

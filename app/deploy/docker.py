@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.deploy.tunnel import Tunnel, command_to
 from app.errors import FlotillaError
+from app.observe.secrets import masked
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -174,6 +175,7 @@ class Engine:
         tunnel = Tunnel(command_to(host)) if host.startswith("ssh://") else None
         if tunnel is not None:
             address = {"base_url": tunnel.address}
+        host = masked(host)  # from here on it is only told
         try:
             return cls(_client(address, host, timeout), host, tunnel)
         except EngineError as error:
@@ -406,7 +408,7 @@ def _trouble(where: str, causes: Sequence[BaseException]) -> str:
     if any(isinstance(cause, FileNotFoundError | ConnectionRefusedError) for cause in causes):
         remedy = f"start it ('sudo systemctl start docker'), or install it: {INSTALL}; 'flotilla run' needs none"
         return f"no Docker engine answers {where}; {remedy}"
-    return f"the Docker engine {where} cannot be used: {causes[0]}"
+    return f"the Docker engine {where} cannot be used: {masked(str(causes[0]))}"
 
 
 # --- what the engine says, in our words -----------------------------------------------------------------------------

@@ -16,7 +16,7 @@ SHORTEST = 6
 
 TOKEN = re.compile(r"(?<![0-9])[0-9]+(?::|%3[Aa])[A-Za-z0-9_-]{30,}")
 KEY = re.compile(r"\bsk-[A-Za-z0-9_-]{16,}|\bsk_[0-9A-Za-z]{32,}")
-_PASSWORD = re.compile(r"(?<=://)([^\s:/@]*):[^\s/@]+@")
+_PASSWORD = re.compile(r"(?<=://)([^\s:/@]*):[^\s/\"']+@")
 
 _known: list[str] = []
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
+from uuid import uuid4
 
 import pytest
 import yaml
@@ -16,7 +17,7 @@ import yaml
 from app.sandbox.client import SandboxClient
 from tests.acceptance.project import ROOT, Project, docker, up
 
-MARKER = "nobodys-business"
+MARKER = f"nobodys-{uuid4().hex[:12]}"
 
 SECRETS = {
     "POLLED_TOKEN": f"111111111:AA-polled-{MARKER}-aaaaaaaaaaaa",

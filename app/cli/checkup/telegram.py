@@ -50,7 +50,7 @@ class OutOfReachError(Exception):
 async def examine_telegram(fleet: Fleet) -> list[Finding]:
     """Look at the server, the clock, the tokens, the webhooks and the chat for alerts."""
     url = fleet.telegram_url or f"http://127.0.0.1:{fleet.environ.get('SANDBOX_PORT') or 8080}"
-    name = "the sandbox" if fleet.sandbox else urlsplit(url).netloc
+    name = "the sandbox" if fleet.sandbox else _host(url)
     try:
         reach = await _reach(url)
     except OutOfReachError as error:
@@ -197,7 +197,7 @@ def _wanted(fleet: Fleet, bot: Bot) -> str | None:
 
 
 def _host(url: str) -> str:
-    return urlsplit(url).netloc
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 async def _alerts(fleet: Fleet, session: TelegramSession) -> Finding:

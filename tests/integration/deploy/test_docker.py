@@ -294,6 +294,13 @@ def test_an_address_that_is_none() -> None:
     )
 
 
+@pytest.mark.parametrize("host", ["tcp://me:pass@127.0.0.1:1", "ssh://me:pass@127.0.0.1:1"])
+def test_a_password_in_an_address_is_not_told(host: str) -> None:
+    with pytest.raises(EngineError, match=r"://me:\.\.\.@127\.0\.0\.1:1") as error:
+        Engine.connect({"DOCKER_HOST": host, "PATH": os.environ["PATH"]})
+    assert "pass" not in str(error.value)
+
+
 @contextmanager
 def old_engine(path: Path) -> Iterator[str]:
     """Serve what an engine of 2023 says of itself."""

@@ -149,6 +149,10 @@ DIALOGS = [
     (f"api_key_env: {'ab' * 16}", f"dialog/api_key_env: {LITERAL_KEY}"),
     (f"api_key: {API_KEY}", f"dialog/api_key: unknown key 'api_key'; {KEY_REMEDY}"),
     (f"voice: {{api_key: {VOICE_KEY}}}", f"dialog/voice/api_key: unknown key 'api_key'; {KEY_REMEDY}"),
+    (
+        "base_url: 'https://me:pass@api'",
+        "dialog/base_url: holds a literal password; put the address into .env and refer to it by ${NAME}",
+    ),
     (f"model: {API_KEY}", "dialog/model: holds a literal key; put the key into .env and refer to it by ${NAME}"),
 ]
 
@@ -289,6 +293,10 @@ CONFIGS = [
             "write 'sandbox' or the http(s):// URL of a Bot API server, or leave the key out",
             "3: dialog: must be a mapping (key: value lines)",
         ],
+    ),
+    (
+        "telegram: 'https://me:pass@bots'\nbots: [{name: a, token_env: A}]",
+        ["1: telegram: holds a user or password; a Bot API server is told bots' tokens only; leave it out"],
     ),
     (
         "alerts: {chat_id: 5, token_env: BROKEN}\nbots: [{name: a, token_env: A}]",

@@ -272,16 +272,17 @@ def test_what_ends_a_process_or_a_thread_is_a_line(capsys: pytest.CaptureFixture
 def test_a_secret_that_looks_partly_like_something_else_is_masked_whole() -> None:
     keep_secret(["pa@ss@word"])
     assert masked("postgresql://me:pa@ss@word@host/db") == "postgresql://me:...@host/db"
+    assert masked("postgresql://me:an@other@host/db") == "postgresql://me:...@host/db"
+    assert masked('{"url":"http://host:80","chat":"a@b"}') == '{"url":"http://host:80","chat":"a@b"}'
 
 
 @pytest.mark.parametrize(("module", "work"), [("app.cli.main", "cli"), ("app.runtime.main", "stop_with_parent")])
 def test_the_traceback_of_a_defect_holds_no_token(module: str, work: str) -> None:
-    token = "123456789:AA-nobodys-business-0123456789abcdef"
     broken = f"""
 import {module} as module
 
 def fail(*_):
-    raise ValueError("https://api.telegram.org/bot{token}/getMe")
+    raise ValueError("https://api.telegram.org/bot{TOKEN}/getMe")
 
 module.{work} = fail
 module.main()
