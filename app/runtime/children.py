@@ -13,7 +13,7 @@ from pathlib import Path
 
 from app.errors import EXIT_CONFIG
 from app.observe.logs import get_log
-from app.runtime.manager import STOP_AT_EOF
+from app.runtime.starter import STOP_AT_EOF
 
 STOP_SECONDS = 25.0
 """How long a child may take to stop before it is killed; a host takes less."""

@@ -20,7 +20,7 @@ from app.runtime.ask import CONTAINER_SOCKET, control_socket
 from app.runtime.console import console
 from app.runtime.host import Host
 from app.runtime.loop import SETTLED_SECONDS, run, spare_the_collector
-from app.runtime.manager import stop_with_parent, tell_manager, tell_of_life
+from app.runtime.starter import stop_with_parent, tell_manager, tell_of_life
 from app.runtime.watch import wait_and_tell
 from app.store.connection import parameters_of, seldom, wait_until_ready
 

@@ -12,16 +12,16 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from app.runtime.manager import STOP_AT_EOF, tell_manager, watch_interval
+from app.runtime.starter import STOP_AT_EOF, tell_manager, watch_interval
 
 ROOT = Path(__file__).parents[3]
 HELD = """
 import os, signal, sys, time
-from app.runtime import manager
-manager.LAST_WORDS_SECONDS = 0.1
+from app.runtime import starter
+starter.LAST_WORDS_SECONDS = 0.1
 if sys.argv[1] == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-manager.stop_with_parent(os.environ)
+starter.stop_with_parent(os.environ)
 print("ready", flush=True)
 while True:
     time.sleep(0.01)
