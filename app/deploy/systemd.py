@@ -256,7 +256,7 @@ def _argument(part: str | Path) -> str:
 def _word(text: str | Path) -> str:
     """Write one word of a list."""
     escaped = _escaped(text).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"' if set(" ;'\"\\") & set(str(text)) else escaped
+    return f'"{escaped}"' if set(" ;:'\"\\") & set(str(text)) else escaped
 
 
 def _path(path: Path) -> str:

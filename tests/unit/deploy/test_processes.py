@@ -184,11 +184,11 @@ def test_only_what_describes_the_machine_is_handed_on() -> None:
 
 def test_paths_with_everything_in_them() -> None:
     folder = Path("/home/ann/it's 50% $HOME ;done")
-    place = Place(folder / "bots_config.yaml", folder / ".venv/bin/python", (folder, Path("/home/ann/python")))
+    place = Place(folder / "bots_config.yaml", folder / ".venv/bin/python", (folder, Path("/home/ann/a:b")))
     unit = units(fleet_of("sandbox"), place, Path("systemd"))["flotilla-solo.service"]
     assert "\nWorkingDirectory=/home/ann/it's 50%% $HOME ;done\n" in unit
     assert '\nExecStart="/home/ann/it\'s 50%% $$HOME ;done/.venv/bin/python" -m app.cli.main host' in unit
-    assert '\nBindReadOnlyPaths="/home/ann/it\'s 50%% $HOME ;done" /home/ann/python\n' in unit
+    assert '\nBindReadOnlyPaths="/home/ann/it\'s 50%% $HOME ;done" "/home/ann/a:b"\n' in unit
     with pytest.raises(UnwritableError, match="cannot be written for supervisord; rename the folder"):
         supervisord(fleet_of("sandbox"), place)
 
