@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import psutil
 import psycopg
@@ -14,6 +17,7 @@ import pytest
 from app.runtime.ask import ask
 from app.sandbox.client import SandboxClient
 from app.store.embedded import EmbeddedPostgres
+from tests.acceptance.project import ROOT, free_port
 from tests.acceptance.test_run import Run, running, url_of
 from tests.stage import play, said
 
@@ -126,23 +130,68 @@ async def test_nobody_is_left_when_the_parent_is_killed(fleet: Path) -> None:
         assert run.interrupt() == 0
 
 
-def test_tokens_are_in_no_process_list(fleet: Path) -> None:
-    token = "123456789:MARKERmarkerMARKERmarkerMARKERmarke"
-    config = CONFIG.replace("telegram: sandbox", "telegram: http://127.0.0.1:9").replace(
-        "{name", "{token_env: T_%s, name"
-    )
-    (fleet / "bots_config.yaml").write_text(config % (1, 2, 3))
-    tokens = {f"T_{n}": token.replace("123", f"{n}23") for n in (1, 2, 3)}
-    (fleet / ".env").write_text("".join(f"{name}={value}\n" for name, value in tokens.items()))
-    with running(fleet, "--isolate") as run:
+SECRETS = {
+    **{f"T_{n}": f"{n}23456789:MARKERmarkerMARKERmarkerMARKERmarke" for n in (1, 2, 3)},
+    "ALERTS_TOKEN": "423456789:MARKERmarkerMARKERmarkerMARKERmarke",
+    "MODEL_KEY": "MARKER-of-the-model",
+    "OTHERS_KEY": "MARKER-of-others",
+    "WEBHOOK_SECRET_TOKEN": "MARKER-of-webhooks",
+}
+"""What is in .env of a fleet whose Telegram is out of reach."""
+
+SECRETIVE = """
+telegram: http://127.0.0.1:9
+webhook: {base_url: "https://bots.example.org"}
+alerts: {chat_id: 7, token_env: ALERTS_TOKEN}
+bots:
+  - {name: one, folder: one, token_env: T_1, log_file: logs/one.log, dialog: {api_key_env: MODEL_KEY}}
+  - {name: two, folder: two, group: pair, token_env: T_2}
+  - {name: three, folder: two, group: pair, token_env: T_3, mode: webhook}
+"""
+
+
+def test_secrets_are_told_nobody_but_the_process_that_needs_them(fleet: Path) -> None:
+    (fleet / "bots_config.yaml").write_text(SECRETIVE)
+    (fleet / ".env").write_text("".join(f"{name}={value}\n" for name, value in SECRETS.items()))
+    told = {target: flotilla(fleet, "generate", "--target", target) for target in ("systemd", "supervisor", "compose")}
+    port = free_port()
+    with running(fleet, "--isolate", "--log-level", "debug", "--metrics-port", str(port)) as run:
         pids = pids_of(run, "one", "pair")
-        run.wait_line("cannot start yet")
-        listed = {name: psutil.Process(pid) for name, pid in pids.items()}
-        assert not [process for process in listed.values() if "MARKER" in " ".join(process.cmdline())]
-        held = {name: sorted(n for n in process.environ() if n in tokens) for name, process in listed.items()}
-        assert held == {"one": ["T_1"], "pair": ["T_2", "T_3"]}
+        for _ in range(3):
+            run.wait_line("cannot start yet")
+        children = {name: psutil.Process(pid) for name, pid in pids.items()}
+        held = {name: {n for n in process.environ() if n in SECRETS} for name, process in children.items()}
+        processes = [psutil.Process(run.process.pid), *children.values()]
+        told |= {f"command of {process.pid}": " ".join(process.cmdline()) for process in processes}
+        told |= {
+            f"metrics at {at}": urlopen(f"http://127.0.0.1:{at}/metrics").read().decode() for at in (port, port + 1)
+        }
+        told |= {
+            word: flotilla(fleet, *word.split()) for word in ("status", "status --json", "logs --tail 99", "doctor")
+        }
         assert run.interrupt() == 0
-    assert "MARKER" not in "\n".join(run.lines)
+    told["printed"] = "\n".join(run.lines)
+    told |= {str(path): path.read_text(errors="replace") for path in written(fleet)}
+    assert {place for place, text in told.items() if "MARKER" in text} == set()
+    assert {"compose.yaml", "supervisord.conf", "flotilla-one.service", "one.log"} <= {
+        path.name for path in written(fleet)
+    }
+    assert held == {"one": {"T_1", "MODEL_KEY"}, "pair": {"T_2", "T_3", "WEBHOOK_SECRET_TOKEN"}}
+
+
+def flotilla(fleet: Path, *arguments: str) -> str:
+    """Return all that a command prints, whatever comes of it."""
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "app.cli.main", *arguments]
+    done = subprocess.run(command, cwd=fleet, env=environ, capture_output=True, text=True, check=False)
+    assert done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def written(fleet: Path) -> list[Path]:
+    """List what Flotilla has written beside the config, but for PostgreSQL's own."""
+    found = (path for path in fleet.rglob("*") if path.is_file() and path.name != ".env")
+    return [path for path in found if "postgres" not in path.parts]
 
 
 def test_two_processes_do_not_write_one_file(fleet: Path) -> None:
