@@ -188,7 +188,7 @@ def test_paths_with_everything_in_them() -> None:
     unit = units(fleet_of("sandbox"), place, Path("systemd"))["flotilla-solo.service"]
     assert "\nWorkingDirectory=/home/ann/it's 50%% $HOME ;done\n" in unit
     assert '\nExecStart="/home/ann/it\'s 50%% $$HOME ;done/.venv/bin/python" -m app.cli.main host' in unit
-    assert '\nBindReadOnlyPaths="/home/ann/it\'s 50%% $HOME ;done" "/home/ann/a:b"\n' in unit
+    assert '\nBindReadOnlyPaths="/home/ann/a:b" "/home/ann/it\'s 50%% $HOME ;done"\n' in unit
     with pytest.raises(UnwritableError, match="cannot be written for supervisord; rename the folder"):
         supervisord(fleet_of("sandbox"), place)
 
