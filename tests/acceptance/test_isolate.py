@@ -156,6 +156,7 @@ def test_secrets_are_told_nobody_but_the_process_that_needs_them(fleet: Path) ->
     told = {target: flotilla(fleet, "generate", "--target", target) for target in ("systemd", "supervisor", "compose")}
     port = free_port()
     with running(fleet, "--isolate", "--log-level", "debug", "--metrics-port", str(port)) as run:
+        metrics = [run.wait_line("metrics   ") for _ in range(2)]
         pids = pids_of(run, "one", "pair")
         for _ in range(3):
             run.wait_line("cannot start yet")
@@ -176,6 +177,10 @@ def test_secrets_are_told_nobody_but_the_process_that_needs_them(fleet: Path) ->
     assert {"compose.yaml", "supervisord.conf", "flotilla-one.service", "one.log"} <= {
         path.name for path in written(fleet)
     }
+    assert metrics == [
+        f"metrics   http://127.0.0.1:{port}/metrics (one)",
+        f"metrics   http://127.0.0.1:{port + 1}/metrics (pair)",
+    ]
     assert held == {"one": {"T_1", "MODEL_KEY"}, "pair": {"T_2", "T_3", "WEBHOOK_SECRET_TOKEN"}}
 
 
