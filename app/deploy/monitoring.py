@@ -316,7 +316,7 @@ def _prometheus(fleet: Fleet) -> str:
     single = [scalar(f"{service}:{METRICS_PORT}") for service, count in replicas.items() if count == 1]
     several = [scalar(service) for service, count in replicas.items() if count > 1]
     return PROMETHEUS.format(
-        runbook=scalar((fleet.alerts and fleet.alerts.runbook) or RUNBOOK),
+        runbook=_json((fleet.alerts and fleet.alerts.runbook) or RUNBOOK),
         static=STATIC.format(targets=_list(single, 10)) if single else "",
         replicated=REPLICATED.format(names=_list(several, 10), port=METRICS_PORT) if several else "",
         port=METRICS_PORT,

@@ -50,6 +50,12 @@ def test_targets_are_the_services_that_run_bots_each_replica_for_itself() -> Non
     assert "static_configs" not in replicated
 
 
+def test_a_runbook_is_one_text_whatever_is_in_it() -> None:
+    runbook = "https://wiki.example.org/a, b}: {c}"
+    alerts = Alerts.model_construct(chat_id="7", token_env="T", runbook=runbook)
+    assert config(fleet_of(bot("a"), alerts=alerts), "prometheus")["global"]["external_labels"] == {"runbook": runbook}
+
+
 def test_every_bot_is_expected() -> None:
     rules = config(fleet_of(bot("first"), bot("no", group="web")), "bots")["groups"][0]["rules"]
     assert [(rule["record"], rule["expr"], rule["labels"]) for rule in rules] == [
