@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 from collections.abc import Mapping
@@ -79,6 +80,7 @@ def log_files(settings: HostSettings) -> dict[str, Path]:
 
 async def serve(settings: HostSettings, control: Path, heartbeat: Path | None = None) -> None:
     """Run a host until the process is told to stop; it can be asked at the socket ``control`` meanwhile."""
+    leave_no_core()
     if settings.alerts is not None and settings.alerts.is_speaker:
         await wait_and_tell(settings, settings.alerts, _countdown)
     else:
@@ -94,6 +96,12 @@ async def serve(settings: HostSettings, control: Path, heartbeat: Path | None = 
             await host.run(lambda: tell_manager("READY=1"))
     finally:
         life.cancel()
+
+
+def leave_no_core() -> None:
+    """Have no crash write this process's memory to a disk: tokens and what learners wrote are in it."""
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))
 
 
 def _countdown(remaining: float, reason: str) -> None:

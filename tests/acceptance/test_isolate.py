@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -150,6 +152,16 @@ bots:
 """
 
 
+@pytest.fixture
+def dumping() -> Iterator[None]:
+    """A machine on which a process that crashes leaves its memory in a file."""
+    before, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (most, most))
+    yield
+    resource.setrlimit(resource.RLIMIT_CORE, (before, most))
+
+
+@pytest.mark.usefixtures("dumping")
 def test_secrets_are_told_nobody_but_the_process_that_needs_them(fleet: Path) -> None:
     (fleet / "bots_config.yaml").write_text(SECRETIVE)
     (fleet / ".env").write_text("".join(f"{name}={value}\n" for name, value in SECRETS.items()))
@@ -162,6 +174,7 @@ def test_secrets_are_told_nobody_but_the_process_that_needs_them(fleet: Path) ->
             run.wait_line("cannot start yet")
         children = {name: psutil.Process(pid) for name, pid in pids.items()}
         held = {name: {n for n in process.environ() if n in SECRETS} for name, process in children.items()}
+        assert {process.rlimit(psutil.RLIMIT_CORE)[0] for process in children.values()} == {0}
         processes = [psutil.Process(run.process.pid), *children.values()]
         told |= {f"command of {process.pid}": " ".join(process.cmdline()) for process in processes}
         told |= {
