@@ -112,8 +112,9 @@ async def _serve_apart(
             log_level=log_level,
         )
         started = list(programs)
-        for process in processes if metrics_port is not None else ():
-            print(f"metrics   http://{LOCAL}:{metrics_port + process.index}/metrics ({process.name})", flush=True)
+        if metrics_port is not None:
+            for process in processes:
+                print(f"metrics   http://{LOCAL}:{metrics_port + process.index}/metrics ({process.name})", flush=True)
         _tell(chosen, telegram_url)
         await run_programs(chosen, processes, started)
 
