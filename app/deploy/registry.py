@@ -11,6 +11,8 @@ from urllib.request import parse_http_list, parse_keqv_list
 import aiohttp
 from yarl import URL
 
+from app.config.rules import is_tag
+
 ANSWER_SECONDS = 5.0
 MOST_PAGES = 20
 
@@ -51,7 +53,8 @@ async def _tags(http: aiohttp.ClientSession, url: str) -> list[str] | None:
                 continue
             if answer.status != 200:
                 return None
-            tags += map(str, (await answer.json(content_type=None))["tags"] or ())
+            found = (await answer.json(content_type=None))["tags"] or ()
+            tags += [tag for tag in map(str, found) if is_tag(tag)]  # the rest might be for the terminal
             links = answer.links
         if "next" not in links:
             return tags

@@ -35,7 +35,7 @@ class Registry:
         page = TAGS[start : start + PAGE]
         more = f'</v2/acme/flotilla/tags/list?last={page[-1]}>; rel="next"'
         headers = {"Link": more} if start + PAGE < len(TAGS) else {}
-        return web.json_response({"name": "acme/flotilla", "tags": page}, headers=headers)
+        return web.json_response({"name": "acme/flotilla", "tags": [*page, "\x1b[2Jcleared"]}, headers=headers)
 
     async def token(self, request: web.Request) -> web.Response:
         assert request.query["service"] == "the, registry"
