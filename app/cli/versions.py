@@ -109,11 +109,15 @@ def _history(fleet: Fleet, bots: Sequence[Bot]) -> list[dict[str, Any]] | None:
 
 
 def _print(told: dict[str, Any]) -> None:
-    for one in told["bots"]:
-        print(f"{one['bot']}\t{one['version']}{' (pinned)' if one['is_pinned'] else ''}\t{_running(one)}")
-    for word, tags in (("here", told["local"]), ("registry", told["remote"])):
+    bots = [
+        (one["bot"], one["version"] + (" (pinned)" if one["is_pinned"] else ""), _running(one)) for one in told["bots"]
+    ]
+    widths = [max((len(bot[at]) for bot in bots), default=0) for at in range(2)]
+    for name, version, running in bots:
+        print(f"{name:{widths[0]}}  {version:{widths[1]}}  {running}")
+    for word, tags in (("images here", told["local"]), ("in the registry", told["remote"])):
         if tags is not None:
-            shown = tags[:MOST_TAGS] if word == "here" else tags[-MOST_TAGS:]
+            shown = tags[:MOST_TAGS] if word == "images here" else tags[-MOST_TAGS:]
             more = f" and {len(tags) - len(shown)} more" if len(tags) > len(shown) else ""
             print(f"{word}: {told['image']}: {', '.join(shown) or 'no version'}{more}")
     for pin in (told["history"] or ())[-MOST_PINS:]:

@@ -208,7 +208,7 @@ class Pinning:
 
     def _up(self) -> None:
         """Replace the service's containers alone; ``docker compose up`` would run the migrations again."""
-        self.project.create([self.plan.service])
+        self.project.replace(self.plan.service)
         for container in self._containers():
             if not container.is_running:
                 self.engine.start(container.id)
@@ -290,7 +290,7 @@ class Pinning:
             self.project.remove([self.plan.service])
             return
         if not any(one.is_running or one.state == "restarting" for one in self._had):
-            self.project.create([self.plan.service])
+            self.project.replace(self.plan.service)
             return
         self._start_again()
         if all(one.is_ready for one in self._had):

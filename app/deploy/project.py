@@ -96,14 +96,22 @@ class Project:
         """Fetch the images of services."""
         self._run(["pull", "--quiet", *services])
 
-    def create(self, services: Iterable[str], *, recreate: bool = False) -> None:
+    def create(self, services: Iterable[str]) -> None:
         """Create the containers of services without starting them, and of what they need; stops those that differ.
 
-        ``recreate`` makes new ones anyway. Unlike with ``up --no-deps`` they are what a plain ``up`` would make, to the
-        hash of their configuration: Compose lets them be later.
+        Unlike with ``up --no-deps`` they are what a plain ``up`` would make, to the hash of their configuration:
+        Compose lets them be later.
         """
-        options = ["--no-build", "--quiet-pull", *(["--force-recreate"] if recreate else [])]
-        self._run(["create", *options, *services])
+        self._run(["create", "--no-build", "--quiet-pull", *services])
+
+    def replace(self, service: str) -> None:
+        """Make the containers of a service anew without starting them.
+
+        What it needs goes on, also if its image is another one by now; ``create`` would replace that, and leave it
+        stopped.
+        """
+        self.remove([service])
+        self._run(["create", "--no-build", "--quiet-pull", "--no-recreate", service])
 
     def up(self, services: Iterable[str]) -> None:
         """Create and start services, after what they need, for which it waits; what is as it should be goes on.

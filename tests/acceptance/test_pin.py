@@ -75,7 +75,7 @@ pytestmark = [pytest.mark.containers, pytest.mark.timeout(300)]
 def versions(image: str) -> Iterator[dict[str, str]]:
     """Tags of further versions of the image, by what they are."""
     texts = {"newer": NEWER, "contracting": CONTRACTING, "broken": BROKEN, "hanging": HANGING}
-    tags = {name: f"{image}-{name}" for name in texts}
+    tags = {name: f"{image}-{name}" for name in (*texts, "own")}
     for name, text in texts.items():
         docker("build", "--tag", f"flotilla-test:{tags[name]}", "-", text=text.format(tag=image))
     yield tags
@@ -85,7 +85,9 @@ def versions(image: str) -> Iterator[dict[str, str]]:
 @pytest.fixture(scope="module")
 def project(image: str, versions: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """Two bots with one course, up."""
-    project = Project(tmp_path_factory.mktemp("fleet"), CONFIG.format(tag=image))
+    docker("tag", f"flotilla-test:{image}", f"flotilla-test:{versions['own']}")
+    override = f"services: {{sandbox: {{image: 'flotilla-test:{versions['own']}'}}}}\n"
+    project = Project(tmp_path_factory.mktemp("fleet"), CONFIG.format(tag=image), override)
     project.courses("school", default=COURSE)
     with up(project):
         yield project
@@ -151,9 +153,10 @@ def test_a_pin_can_be_looked_at_first(project: Project, versions: dict[str, str]
 
 def test_other_changes_of_what_it_needs_come_first(project: Project, versions: dict[str, str]) -> None:
     before = files(project)
-    project.write("compose.override.yaml", "services: {postgres: {shm_size: 64m}}\n")
+    override = (project.folder / "compose.override.yaml").read_text(encoding="utf-8")
+    project.write("compose.override.yaml", override.replace("{", "{postgres: {shm_size: 64m}, ", 1))
     _, told = flotilla(project, "pin", "school", versions["newer"], code=1)
-    (project.folder / "compose.override.yaml").unlink()
+    project.write("compose.override.yaml", override)
     assert told == (
         "the config has changed otherwise, too, and that concerns postgres; "
         "apply that with `flotilla up` first, then pin\n"
@@ -166,6 +169,9 @@ async def test_two_versions_answer_learners_on_one_database(
 ) -> None:
     config, compose = files(project)
     before, newer, end = others(project), versions["newer"], asyncio.Event()
+    docker(
+        "tag", f"flotilla-test:{newer}", f"flotilla-test:{versions['own']}"
+    )  # the sandbox's image is another one now
     async with project.client() as client:
         learners = [client.learner(bot, number) for bot in ("school", "other") for number in (1, 2)]
         walks = [asyncio.create_task(learn(learner, end)) for learner in learners]
@@ -252,7 +258,9 @@ def test_a_rollback_returns_to_what_was_good(project: Project, versions: dict[st
     assert {image, *versions.values()} <= set(known["local"])
     assert known["history"][0]["actor"] == known["history"][-1]["actor"]
     shown, _ = flotilla(project, "versions")
-    assert shown.splitlines()[:2] == [f"{bot}\t{image}\t{project.name}-{bot}-1 running" for bot in ("school", "other")]
+    assert shown.splitlines()[:2] == [
+        f"{bot:6}  {image}  {project.name}-{bot}-1 running" for bot in ("school", "other")
+    ]
     assert f"rollback school  {versions['newer']} -> the fleet's own  done" in shown.splitlines()[-1]
     _, told = flotilla(project, "rollback", "school", code=1)
     assert told.endswith("school has no pin to undo; `flotilla versions school` shows the history\n")
