@@ -55,9 +55,12 @@ def up(
     if json:
         _print_json(plan, failed, logs, dry_run=dry_run)
     for step, log in zip(failed, logs, strict=True):
-        show_failure(step, log)
+        if log or json:  # without a log, its line has said all
+            show_failure(step, log)
     if failed:
         raise typer.Exit(EXIT_FAILED)
+    if not json and not dry_run:
+        _show_page(plan)
 
 
 def _checked(config: Path, scripts: Path | None) -> tuple[Fleet, str]:
@@ -131,10 +134,33 @@ def _apply(engine: Engine, project: Project, fleet: Fleet, plan: Plan, timeout: 
     total = sum(len(batch.services) for phase in phases for batch in phase.batches)
     failed = []
     with progress(total, is_quiet=is_quiet) as tell:
-        for step in rollout.run(phases, plan.jobs):
+        for told in rollout.run(phases, plan.jobs):
+            step = _explained(told, engine, plan)
             tell(step)
             failed += [step] if step.stage is Stage.FAILED else []
     return failed
+
+
+def _explained(step: Step, engine: Engine, plan: Plan) -> Step:
+    """Say it in our words if a service fails because a port that it publishes is taken."""
+    from dataclasses import replace
+
+    from app.cli.checkup.machine import port_remedy, taken
+    from app.deploy.rollout import Stage
+
+    if step.stage is not Stage.FAILED or step.seconds or not engine.machine().host.startswith("unix://"):
+        return step
+    for port in plan.services[step.service].ports:
+        if (trouble := taken(port)) is not None:
+            return replace(step, why=f"port {port.number} of {port.address} {trouble}; {port_remedy(port)}")
+    return step
+
+
+def _show_page(plan: Plan) -> None:
+    """Say where the sandbox's chat page is."""
+    sandbox = plan.services.get("sandbox")
+    for port in sandbox.ports if sandbox else ():
+        typer.echo(f"chat page http://{port.address}:{port.number}")
 
 
 def _print_json(plan: Plan, failed: Sequence[Step], logs: Sequence[Sequence[str]], *, dry_run: bool) -> None:

@@ -130,7 +130,7 @@ def _change(service: Service, has: Sequence[Container]) -> Change:
         return Change(service.name, Kind.SCALE, f"{len(has)} -> {service.replicas} containers")
     stopped = [container for container in has if not container.is_running]
     if stopped and not service.is_job:
-        return Change(service.name, Kind.START, f"is {stopped[0].state}")
+        return Change(service.name, Kind.START, f"its container is {stopped[0].state}")
     return Change(service.name, Kind.SAME)
 
 

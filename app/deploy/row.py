@@ -100,7 +100,7 @@ def run_rows(status: Mapping[str, Any]) -> list[Row]:
             state=bot["state"],
             health=_bot_health(bot, is_starting=bot["state"] == "starting"),
             version=status["version"],
-            started_at=_time(status["started_at"]),
+            started_at=None if bot["state"] == STOPPED else _time(status["started_at"]),
             restarts=processes.get(bot.get("process", ""), {}).get("restarts"),
             note=_bot_note(bot),
             **_figures(bot),

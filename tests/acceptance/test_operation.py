@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -77,6 +78,14 @@ def test_a_dry_run_tells_what_would_be_made_and_makes_nothing(project: Project) 
     assert [line.split()[:2] for line in printed] == [["new", service] for service in services]
     assert containers(project) == {}
     assert not (project.folder / "compose.yaml").exists()
+
+
+def test_a_port_that_is_taken_is_named(project: Project) -> None:
+    with socket.create_server(("127.0.0.1", project.port)):
+        done = project.flotilla("up", "sandbox", "--json", expect=1)
+    remedy = f"`ss -ltnp 'sport = :{project.port}'` shows by what; stop that, or choose another port in .env"
+    why = f"port {project.port} of 127.0.0.1 is in use; {remedy}"
+    assert json.loads(done.stdout)["failed"] == [{"service": "sandbox", "why": why, "log": []}]
 
 
 def test_one_bot_that_fails_keeps_no_other_from_starting(started: subprocess.CompletedProcess[str]) -> None:
@@ -176,7 +185,8 @@ def test_stopped_bots_are_started_again_by_up(fleet: Project) -> None:
     fleet.flotilla("stop", "two")
     assert status(fleet, "two", expect=1)["two"]["state"] == "exited"
     printed = fleet.flotilla("up").stdout.splitlines()
-    assert "start    two       is exited" in printed
+    assert printed[-1] == f"chat page http://127.0.0.1:{fleet.port}"
+    assert "start    two       its container is exited" in printed
     assert containers(fleet)["two"][0] == before["two"][0]
 
 

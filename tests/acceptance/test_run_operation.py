@@ -65,6 +65,8 @@ def test_status_tells_of_the_run(project: Project) -> None:
 def test_one_bot_is_stopped_and_started_while_the_other_goes_on(project: Project) -> None:
     assert project.flotilla("stop", "filed").stdout == "stopped filed\n"
     assert states(project, expect=1) == {"filed": "stopped", "other": "polling"}
+    bots = json.loads(project.flotilla("status", "--json", expect=1).stdout)["run"]["bots"]
+    assert {bot["bot"]: bot["started_at"] is not None for bot in bots} == {"filed": False, "other": True}
     assert project.flotilla("start", "filed").stdout == "started filed\n"
     assert project.flotilla("restart").stdout == "restarted filed\nrestarted other\n"
     assert project.flotilla("restart", "--dry-run", "other").stdout == "would restart other\n"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.cli.checkup.finding import Finding, fail, ok, some, warning
+from app.cli.whereabouts import run_of
 from app.config.rules import memory_bytes
 from app.deploy.change import Port, Service
 from app.deploy.compose import compose, hosts_of, image_of
@@ -86,24 +87,28 @@ def _compose(fleet: Fleet, engine: Engine, project: Project, *, is_local: bool) 
         yield warning(FILE, how, "`flotilla up` or `flotilla generate` writes it")
     profiles = set(fleet.environ.get("COMPOSE_PROFILES", "").split(","))
     wanted = [one for one in services.values() if not one.profiles or profiles & set(one.profiles)]
-    if is_local:
+    if is_local and run_of(fleet.path) is None:  # a run has those ports itself, and no containers start beside it
         yield from _ports(wanted, running)
 
 
 def _ports(services: list[Service], running: set[str]) -> Iterator[Finding]:
     free = []
     for service, port in [(one.name, port) for one in services for port in one.ports]:
-        trouble = None if service in running else _taken(port)
+        trouble = None if service in running else taken(port)
         if trouble is None:
             free.append(f"{port.number} ({service})")
         else:
-            remedy = f"`ss -ltnp 'sport = :{port.number}'` shows by what; stop that, or choose another port in .env"
-            yield fail("ports", f"{port.number} of {port.address}, for {service}, {trouble}", remedy)
+            yield fail("ports", f"{port.number} of {port.address}, for {service}, {trouble}", port_remedy(port))
     if free:
         yield ok("ports", f"free or ours: {some(free)}")
 
 
-def _taken(port: Port) -> str | None:
+def port_remedy(port: Port) -> str:
+    """Say what to do about a port that is taken."""
+    return f"`ss -ltnp 'sport = :{port.number}'` shows by what; stop that, or choose another port in .env"
+
+
+def taken(port: Port) -> str | None:
     """Say why a container could not publish there; ``None`` when it could."""
     family = socket.AF_INET6 if ":" in port.address else socket.AF_INET
     with socket.socket(family) as probe:

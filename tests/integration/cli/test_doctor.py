@@ -14,6 +14,7 @@ from email.utils import formatdate
 from pathlib import Path
 from textwrap import dedent
 from time import time
+from typing import Any
 
 import psycopg
 import pytest
@@ -24,6 +25,8 @@ from typer.testing import CliRunner, Result
 from app.cli.main import cli
 from app.config.tokens import sandbox_token
 from app.errors import InputError
+from app.runtime.ask import RUN_SOCKET
+from app.runtime.desk import Desk, listening
 from app.sandbox.client import SandboxClient
 from app.sandbox.server import Sandbox
 from app.store.schema import known_migrations
@@ -353,3 +356,23 @@ async def test_the_engine_and_its_ports_and_images(folder: Path, monkeypatch: py
         line.startswith("fail     images     not on this machine, and no registry has them: flotilla:0.0.0-no-such; ")
         for line in lines
     )
+
+
+class Answering(Desk):
+    """A run as far as it is asked whether it is there."""
+
+    async def do(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"pid": 1, "bots": []}
+
+
+@pytest.mark.containers
+async def test_the_ports_of_a_run_are_its_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_HOST")
+    with busy_port() as port:
+        write(folder, "telegram: sandbox\nbots: [{name: a}]\n", SANDBOX_PORT=str(port))
+        (folder / ".flotilla").mkdir()
+        async with listening(folder / RUN_SOCKET, Answering()):
+            result = await asyncio.to_thread(invoke)
+    checked = [line.split()[1] for line in result.stdout.splitlines()]
+    assert "compose" in checked
+    assert "ports" not in checked

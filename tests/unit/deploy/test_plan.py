@@ -58,7 +58,7 @@ RUNNING = Container(
         (replace(BOT, image_id=None), [RUNNING], Kind.IMAGE, "app:1 is another one now"),
         (replace(BOT, replicas=2), [RUNNING], Kind.SCALE, "1 -> 2 containers"),
         (BOT, [RUNNING, replace(RUNNING, number=2)], Kind.SCALE, "2 -> 1 containers"),
-        (BOT, [replace(RUNNING, state="exited")], Kind.START, "is exited"),
+        (BOT, [replace(RUNNING, state="exited")], Kind.START, "its container is exited"),
         (MIGRATE, [replace(RUNNING, service="migrate", state="exited")], Kind.SAME, ""),
     ],
 )
