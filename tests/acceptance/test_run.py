@@ -217,6 +217,7 @@ async def test_metrics_of_a_run_and_a_port_for_them_that_is_taken(solo: Path) ->
         assert 'flotilla_bot_state{bot="solo",state="polling"} 1.0' in text.splitlines()
         assert run.interrupt() == 0
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # of the scrape, a connection may linger
         taken.bind(("127.0.0.1", int(port)))
         taken.listen()
         with running(solo, "--port", "0", "--metrics-port", port) as run:

@@ -18,6 +18,7 @@ from app.runtime.library import Library
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FLOTILLA_COMMAND", raising=False)  # the launcher's, which has started these tests
     return tmp_path
 
 
