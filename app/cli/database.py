@@ -53,12 +53,13 @@ def bot_in(config: Path | None, name: str) -> tuple[Fleet, Bot] | None:
         return None
     from app.config.load import load_fleet
     from app.course.report import nearest
+    from app.deploy.target import UnknownNameError
 
     fleet = load_fleet(path, os.environ, need_secrets=False)
     bots = {bot.bot_name: bot for bot in fleet.bots} | {bot.name: bot for bot in fleet.bots}
     if name not in bots:
         remedy = nearest(name, bots, f"it has {', '.join(sorted(bot.name for bot in fleet.bots))}")
-        raise FlotillaError(f"{path}: there is no bot {name!r}; {remedy}")
+        raise UnknownNameError(f"{path}: there is no bot {name!r}; {remedy}")
     return fleet, bots[name]
 
 

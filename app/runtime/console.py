@@ -58,5 +58,6 @@ class _Console(Desk):
         order = {"start": crew.start, "stop": crew.stop, "restart": crew.restart}[what]
         log.info(f"told to {what} a bot", bot=name)
         bot = await order(name)
+        await self._host.tell()
         note = {"note": OLD_TOKEN} if was_refused and what != "stop" else {}
         return {"bot": name, "state": bot.state.value, **note}

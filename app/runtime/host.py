@@ -139,6 +139,11 @@ class Host:
             yield
         self.metrics_port = None
 
+    async def tell(self) -> None:
+        """Write the status for those who read it beside the heartbeat."""
+        if self._heartbeat is not None:
+            write_status(self._heartbeat.with_name(FILE_NAME), self.status())
+
     @property
     def is_healthy(self) -> bool:
         """Whether every bot does what it should."""
@@ -161,9 +166,8 @@ class Host:
             _every(TAKE_OVER_SECONDS, lambda: self._take_over(services.store)),
         ]
         if self._heartbeat is not None:
-            file = self._heartbeat.with_name(FILE_NAME)
             helpers.append(_every(HEARTBEAT_SECONDS, self._beat))
-            helpers.append(_every(STATUS_SECONDS, lambda: self._tell(file)))
+            helpers.append(_every(STATUS_SECONDS, self.tell))
         return helpers
 
     async def _read_courses_again(self) -> None:
@@ -187,9 +191,6 @@ class Host:
     async def _beat(self) -> None:
         if self._heartbeat is not None and self.is_healthy:
             self._heartbeat.touch()
-
-    async def _tell(self, file: Path) -> None:
-        write_status(file, self.status())
 
 
 @contextlib.asynccontextmanager

@@ -67,6 +67,7 @@ def _out_of_reach(fleet: Fleet, name: str, text: str, remedy: str) -> Iterator[F
         yield warning("telegram", "the sandbox does not run", "`flotilla up` or `flotilla run` starts it")
         return
     yield fail("telegram", text, remedy)
+    yield from (_unset(bot) for bot in fleet.bots if not fleet.environ.get(bot.token_variable or ""))
     for check in ("clock", "tokens", "webhooks", *(["alerts"] if fleet.alerts else [])):
         yield warning(check, f"not checked: {name} cannot be reached")
 
@@ -143,7 +144,7 @@ async def _bot(fleet: Fleet, bot: Bot, session: TelegramSession) -> tuple[Findin
     variable = bot.token_variable or ""
     token = sandbox_token(bot.name) if fleet.sandbox else fleet.environ.get(variable)
     if not token:
-        return fail("token", f"of {bot.name}: {variable} is not set", f"put {variable}=... into .env"), None
+        return _unset(bot), None
     try:
         api = session.bot(token)
         username = await _username(api)
@@ -152,6 +153,11 @@ async def _bot(fleet: Fleet, bot: Bot, session: TelegramSession) -> tuple[Findin
         return _refused(fleet, bot), None
     except TelegramError as trouble:
         return warning("token", f"of {bot.name}: not checked: {trouble}"), None
+
+
+def _unset(bot: Bot) -> Finding:
+    variable = bot.token_variable
+    return fail("token", f"of {bot.name}: {variable} is not set", f"put {variable}=... into .env")
 
 
 def _refused(fleet: Fleet, bot: Bot) -> Finding:

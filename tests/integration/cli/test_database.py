@@ -51,7 +51,10 @@ def test_a_bot_that_the_config_does_not_have(flotilla: Flotilla, folder: Path, d
     write_fleet(folder)
     with pytest.raises(FlotillaError) as caught:
         flotilla("ban", "scool", "1")
-    assert str(caught.value) == "bots_config.yaml: there is no bot 'scool'; did you mean 'school'?"
+    assert (str(caught.value), caught.value.exit_code) == (
+        "bots_config.yaml: there is no bot 'scool'; did you mean 'school'?",
+        2,
+    )
     with pytest.raises(FlotillaError) as caught:
         flotilla("ban", "zzz", "1")
     assert str(caught.value) == "bots_config.yaml: there is no bot 'zzz'; it has other, school"

@@ -174,13 +174,15 @@ async def set_webhook(server: SandboxClient, token: str, url: str) -> None:
     ],
 )
 async def test_no_network(folder: Path, url: str, line: str) -> None:
-    write(folder, f"telegram: {url}\nbots: [{{name: a, token_env: A}}]\n", A=WELL)
+    bots = "[{name: a, token_env: A}, {name: b, token_env: B}]"
+    write(folder, f"telegram: {url}\nbots: {bots}\n", A=WELL)
     code, lines = await doctor()
     place = "#" if "127" in url else "telegram.invalid"
 
     assert code == 1
-    assert lines[1:5] == [
+    assert lines[1:6] == [
         line,
+        "fail token of b: B is not set; put B=... into .env",
         f"warning clock not checked: {place} cannot be reached",
         f"warning tokens not checked: {place} cannot be reached",
         f"warning webhooks not checked: {place} cannot be reached",

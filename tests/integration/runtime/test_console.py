@@ -23,6 +23,7 @@ from app.runtime.bot import State
 from app.runtime.console import console
 from app.runtime.crew import Crew
 from app.runtime.host import Host, NoBotLeftError
+from app.runtime.status import FILE_NAME
 from tests.stage import Stage, outage, said, until
 
 COURSE = """
@@ -79,6 +80,22 @@ async def test_one_bot_is_stopped_and_started_while_the_other_goes_on(stage: Sta
         assert await told(place, do="start", bot="one") == {"ok": True, "bot": "one", "state": "starting"}
         await first.wait_for(said("type"))
         assert await states(place) == {"one": "polling", "two": "polling"}
+
+
+async def test_the_status_file_knows_of_an_order_when_it_is_answered(
+    stage: Stage, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.runtime.host.STATUS_SECONDS", 3600.0)
+    stage.course(COURSE)
+    host = Host(stage.settings(stage.bot("one"), stage.bot("two")), place.with_name("heartbeat"))
+    running = asyncio.create_task(host.run())
+    async with console(place, host):
+        await until(lambda: bool(host.bots) and all(bot.state is State.POLLING for bot in host.bots))
+        await told(place, do="stop", bot="one")
+        status = json.loads(place.with_name(FILE_NAME).read_bytes())
+    assert {bot["bot"]: bot["state"] for bot in status["bots"]} == {"one": "stopped", "two": "polling"}
+    host.stop()
+    await running
 
 
 async def test_a_restart_reaches_a_bot_that_runs_and_one_that_does_not(stage: Stage, place: Path) -> None:
