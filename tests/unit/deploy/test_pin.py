@@ -68,7 +68,7 @@ def test_a_byte_order_mark_stays(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text", "code"),
     [
-        (("d", "1"), "bots_config.yaml: there is no bot 'd'; it has a, b, c", 1),
+        (("d", "1"), "bots_config.yaml: there is no bot 'd'; it has a, b, c", 2),
         (("a", "1:2"), "'1:2' is not an image tag; write it like \"1.4.0\"", 2),
         (("a", "1", "--config", "no.yaml"), "no.yaml: no such file; write one with 'flotilla init'", 78),
     ],
