@@ -40,9 +40,9 @@ def programs_of(
     Metrics are served at ``metrics_port`` and those that follow it, if at all.
     Raises ``FlotillaError`` when one lacks what it needs.
     """
+    from app.config.pace import start_delay
     from app.deploy.process import environment, of_the_machine
     from app.runtime.children import Program
-    from app.runtime.pace import start_delay
 
     for process in processes:
         port = pages_port(process.pages) if process.pages is not None else None

@@ -188,8 +188,8 @@ def _do(order: Order, tasks: Sequence[Task], found: Fleets, *, dry_run: bool) ->
 
 def _paced(order: Order, tasks: Sequence[Task], found: Fleets) -> Iterator[Task]:
     """Yield tasks no faster than Telegram admits bots."""
+    from app.config.pace import earliest
     from app.config.settings import TELEGRAM_API_URL
-    from app.deploy.rollout import earliest
 
     began = time.monotonic()
     is_limited = order is not Order.STOP and found.fleet.telegram_url == TELEGRAM_API_URL

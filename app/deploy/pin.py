@@ -24,11 +24,10 @@ from app.deploy.compose import compose, image_of
 from app.deploy.docker import Container, Engine, EngineError
 from app.deploy.postgres import running_postgres
 from app.deploy.project import Project
+from app.deploy.survey import told_by
 from app.errors import FlotillaError
 
 FILE = "compose.yaml"
-STATUS_FILE = "/tmp/flotilla-status.json"  # noqa: S108 - in the container, whose /tmp is its own
-
 LOOK_SECONDS = 0.5
 LOG_LINES = 15
 RESTORE_SECONDS = 120.0
@@ -233,7 +232,7 @@ class Pinning:
             _require_life(one, self._restarts.get(one.id, 0))
         if waiting := [one.name for one in containers if not one.is_ready]:
             return f"{', '.join(waiting)} is not healthy yet"
-        known = [_bots(_status(self.engine, one)) for one in containers]
+        known = [_bots(told_by(self.engine, one)) for one in containers]
         lacks = [lack_of(bot, [status.get(bot.name) for status in known]) for bot in self.plan.bots]
         return next((lack for lack in lacks if lack), "")
 
@@ -328,22 +327,13 @@ def _require_life(container: Container, restarts: int) -> None:
         raise FlotillaError(f"{container.name} is unhealthy")
 
 
-def _status(engine: Engine, container: Container) -> dict[str, Any]:
-    """Return what the host in a container says of itself; nothing as long as it says nothing."""
-    try:
-        ran = engine.exec(container.id, ["cat", STATUS_FILE])
-        return dict(json.loads(ran.output)) if ran.code == 0 else {}
-    except (EngineError, ValueError, TypeError):
-        return {}
-
-
 def _bots(status: dict[str, Any]) -> dict[str, Any]:
     return {bot["bot"]: bot for bot in status.get("bots", ())}
 
 
 def _version_of(engine: Engine, container: Container) -> str:
     """Return the version of a host, or of the image if the host does not say."""
-    return str(_status(engine, container).get("version") or container.version or "")
+    return str(told_by(engine, container).get("version") or container.version or "")
 
 
 def lack_of(bot: Bot, seen: Sequence[dict[str, Any] | None]) -> str:

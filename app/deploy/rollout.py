@@ -7,12 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from app.config.pace import earliest
 from app.deploy.docker import Container, ContainerGoneError, Engine, EngineError
 from app.deploy.plan import Batch, Phase
 from app.deploy.project import ComposeError, Project
-
-START_BURST, START_SECONDS = 20, 3.0
-"""Telegram admits about 20 new bots a minute per address: so many at once, each further one so much later."""
 
 LOOK_SECONDS = 0.5
 """How often the engine is asked how the services are."""
@@ -37,11 +35,6 @@ class Step:
     stage: Stage
     why: str = ""
     seconds: float = 0.0
-
-
-def earliest(bots: int) -> float:
-    """Return how long after the first bot the batch may start that makes them so many, in seconds."""
-    return max(0, bots - START_BURST) * START_SECONDS
 
 
 def outcome(containers: Sequence[Container], *, is_job: bool = False) -> tuple[Stage, str]:

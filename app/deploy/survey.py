@@ -19,6 +19,15 @@ MEASURE_SECONDS = 1.0
 """How long the use of CPU is measured at least."""
 
 
+def told_by(engine: Engine, container: Container) -> dict[str, Any]:
+    """Return what the host in a container tells of itself; nothing as long as it tells nothing, or does not run."""
+    try:
+        ran = engine.exec(container.id, ["cat", STATUS_FILE])
+        return dict(json.loads(ran.output)) if ran.code == 0 else {}
+    except (EngineError, ValueError, TypeError):
+        return {}
+
+
 class Survey:
     """Looks again and again; the use of CPU is that since the last look."""
 
@@ -37,7 +46,7 @@ class Survey:
         if is_first:
             self._before = self._usages(running)
         telling = set(hosts)
-        told = self._each([one for one in running if one.service in telling], self._status)
+        told = self._each([one for one in running if one.service in telling], self._told)
         if is_first:
             time.sleep(max(0.0, began + MEASURE_SECONDS - time.monotonic()))
         usages = self._usages(running)
@@ -47,12 +56,8 @@ class Survey:
     def _usages(self, containers: Iterable[Container]) -> dict[str, Usage]:
         return self._each(containers, lambda one: self._engine.usage(one.id))
 
-    def _status(self, container: Container) -> Mapping[str, Any] | None:
-        ran = self._engine.exec(container.id, ["cat", STATUS_FILE])
-        try:
-            return dict(json.loads(ran.output)) if ran.code == 0 else None
-        except ValueError:
-            return None
+    def _told(self, container: Container) -> Mapping[str, Any] | None:
+        return told_by(self._engine, container) or None
 
     def _each(self, containers: Iterable[Container], ask: Callable[[Container], T | None]) -> dict[str, T]:
         """Ask about each container; what is None, or gone meanwhile, is left out."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from app.config.pace import start_delay
 from app.config.settings import BotSettings, HostSettings
 from app.errors import FlotillaError
 from app.observe.logs import get_log
@@ -20,7 +21,6 @@ from app.runtime.crew import Crew, cancelled
 from app.runtime.figures import Figures
 from app.runtime.gauges import Gauges
 from app.runtime.library import Library
-from app.runtime.pace import start_delay
 from app.runtime.status import FILE_NAME, status_of, write_status
 from app.runtime.watch import watching
 from app.runtime.web import WebServer

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from app.cli.checkup.finding import Finding, fail, ok, some, warning
-from app.config.host import alert_settings
 from app.config.template import TemplateError, resolve
-from app.config.tokens import redacted, sandbox_token
+from app.config.tokens import ALERTS, redacted, sandbox_token
 from app.telegram.api import BotApi, TelegramSession
 from app.telegram.error import TelegramError, TokenRefused
 from app.telegram.webhook import WebhookInfo, webhook_info
 
 if TYPE_CHECKING:
-    from app.config.fleet import Bot, Fleet
+    from app.config.fleet import Alerts, Bot, Fleet
 
 ANSWER_SECONDS = 5.0
 """How long an answer may take."""
@@ -58,7 +57,7 @@ async def examine_telegram(fleet: Fleet) -> list[Finding]:
     found = [ok("telegram", f"{name} answers ({1000 * reach.seconds:.0f} ms)"), *_clock(reach, name)]
     async with TelegramSession(url) as session:
         found += await _bots(fleet, session)
-        found += [await _alerts(fleet, session)] if fleet.alerts else []
+        found += [await _alerts(fleet, fleet.alerts, session)] if fleet.alerts else []
     return found
 
 
@@ -206,15 +205,13 @@ def _host(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
-async def _alerts(fleet: Fleet, session: TelegramSession) -> Finding:
-    assert fleet.alerts is not None  # noqa: S101 - asked before
-    chat_id, variable = fleet.alerts.chat_id, fleet.alerts.token_env
-    if not fleet.sandbox and not fleet.environ.get(variable):
+async def _alerts(fleet: Fleet, alerts: Alerts, session: TelegramSession) -> Finding:
+    chat_id, variable = alerts.chat_id, alerts.token_env
+    token = sandbox_token(ALERTS) if fleet.sandbox else fleet.environ.get(variable)
+    if not token:
         return fail("alerts", f"{variable} is not set", f"put {variable}=... into .env")
-    settings = alert_settings(fleet)
-    assert settings is not None  # noqa: S101 - there is such a section
     try:
-        await session.bot(settings.token).call("getChat", {"chat_id": chat_id}, patience=ANSWER_SECONDS)
+        await session.bot(token).call("getChat", {"chat_id": chat_id}, patience=ANSWER_SECONDS)
     except TokenRefused:
         return fail("alerts", f"Telegram refuses the token in {variable}", "get a new one from @BotFather")
     except TelegramError as trouble:

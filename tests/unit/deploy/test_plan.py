@@ -12,7 +12,7 @@ from app.config.load import load_fleet
 from app.deploy.change import WORKING_FOLDER, Change, Kind, Port, Service, changes, lost, needed_by, services_of
 from app.deploy.docker import Container
 from app.deploy.plan import Batch, Phase, plan_of
-from app.deploy.rollout import Stage, earliest, outcome
+from app.deploy.rollout import Stage, outcome
 from app.deploy.target import Target, UnknownNameError, targets
 
 BOT = Service("bot", "app:1", "hash", "sha256:1", needs=("migrate",))
@@ -204,10 +204,6 @@ def test_replicas_are_ready_together() -> None:
     assert outcome([RUNNING, replace(RUNNING, health="starting")]) == (Stage.STARTING, "")
     assert outcome([RUNNING, replace(RUNNING, health="unhealthy")]) == (Stage.FAILED, "runs, but is not healthy")
     assert outcome([]) == (Stage.FAILED, "has no container")
-
-
-def test_telegram_admits_twenty_bots_a_minute() -> None:
-    assert [earliest(bots) for bots in (1, 20, 21, 40)] == [0, 0, 3, 60]
 
 
 CONFIG = """
