@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import reprlib
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -121,13 +122,23 @@ class Store:
         """Lend a connection; what is not committed by the end of the block is rolled back."""
         try:
             with store_errors(self._place):
-                async with self._pool.connection() as connection:
+                async with self._lent() as connection:
                     yield connection
                     await connection.rollback()
         except StoreUnavailable:
             # A restarted server has cut all connections: replace them now instead of failing once for each.
             await self._pool.check()
             raise
+
+    @asynccontextmanager
+    async def _lent(self) -> AsyncIterator[AsyncConnection]:
+        task = asyncio.current_task()
+        requests = task.cancelling() if task is not None else 0
+        async with self._pool.connection() as connection:
+            # The pool waits by ``wait_for``, which in Python 3.11 loses a cancellation that comes with the connection.
+            if task is not None and task.cancelling() > requests:
+                raise asyncio.CancelledError
+            yield connection
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncConnection]:

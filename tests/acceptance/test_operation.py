@@ -57,6 +57,20 @@ def fleet(project: Project, started: subprocess.CompletedProcess[str]) -> Projec
     return project
 
 
+@pytest.fixture
+def mended(fleet: Project) -> Project:
+    """The fleet with nothing broken in it."""
+    config = (fleet.folder / "bots_config.yaml").read_text()
+    if "pigeon" in config:
+        fleet.write("bots_config.yaml", _mended(config))
+        fleet.flotilla("up")
+    return fleet
+
+
+def _mended(config: str) -> str:
+    return config.replace(", env: {BOT_MODE: pigeon}", "")
+
+
 def containers(project: Project) -> dict[str, tuple[str, str]]:
     """Return id and start of each service's container."""
     found = {}
@@ -161,7 +175,7 @@ def test_a_name_that_nobody_has(fleet: Project) -> None:
 def test_a_changed_setting_of_one_leaves_the_others_alone(fleet: Project) -> None:
     before = containers(fleet)
     config = (fleet.folder / "bots_config.yaml").read_text()
-    fleet.write("bots_config.yaml", config.replace(", env: {BOT_MODE: pigeon}", ""))
+    fleet.write("bots_config.yaml", _mended(config))
     printed = fleet.flotilla("up").stdout.splitlines()
     assert [" ".join(line.split()) for line in printed[:2]] == ["changed broken its settings", "same 6 services"]
     after = containers(fleet)
@@ -170,24 +184,24 @@ def test_a_changed_setting_of_one_leaves_the_others_alone(fleet: Project) -> Non
     assert status(fleet, "broken")["broken"]["health"] == "healthy"
 
 
-def test_what_is_gone_from_the_config_is_removed(fleet: Project) -> None:
-    config = (fleet.folder / "bots_config.yaml").read_text()
+def test_what_is_gone_from_the_config_is_removed(mended: Project) -> None:
+    config = (mended.folder / "bots_config.yaml").read_text()
     lines = [line for line in config.splitlines() if "name: broken" not in line]
-    fleet.write("bots_config.yaml", "\n".join(lines) + "\n")
-    assert "not in the config any more" in status(fleet)["broken"]["note"]
-    printed = fleet.flotilla("up").stdout.splitlines()
+    mended.write("bots_config.yaml", "\n".join(lines) + "\n")
+    assert "not in the config any more" in status(mended)["broken"]["note"]
+    printed = mended.flotilla("up").stdout.splitlines()
     assert "gone     broken    not in the config any more" in printed
-    assert "broken" not in containers(fleet)
+    assert "broken" not in containers(mended)
 
 
-def test_stopped_bots_are_started_again_by_up(fleet: Project) -> None:
-    before = containers(fleet)
-    fleet.flotilla("stop", "two")
-    assert status(fleet, "two", expect=1)["two"]["state"] == "exited"
-    printed = fleet.flotilla("up").stdout.splitlines()
-    assert printed[-1] == f"chat page http://127.0.0.1:{fleet.port}"
+def test_stopped_bots_are_started_again_by_up(mended: Project) -> None:
+    before = containers(mended)
+    mended.flotilla("stop", "two")
+    assert status(mended, "two", expect=1)["two"]["state"] == "exited"
+    printed = mended.flotilla("up").stdout.splitlines()
+    assert printed[-1] == f"chat page http://127.0.0.1:{mended.port}"
     assert "start    two       its container is exited" in printed
-    assert containers(fleet)["two"][0] == before["two"][0]
+    assert containers(mended)["two"][0] == before["two"][0]
 
 
 def test_down_asks_before_it_deletes_the_database(fleet: Project) -> None:

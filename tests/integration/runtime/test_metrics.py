@@ -148,6 +148,16 @@ async def test_a_run_in_figures(stage: Stage) -> None:
         await until(lambda: bot.figures is not None and bot.figures.at > since and bot.figures.outbox == 0)
         found = await scrape(host)
 
+    _updates_and_sends_are_counted(found, name)
+    _the_bot_does_well(found, name)
+    _the_funnel_is_known(found, name)
+    _the_host_is_told_of(found, stage)
+    _labels_are_closed(found)
+    assert stage.bot(name).token not in found.text
+    assert stage.bot(name).token.partition(":")[2] not in found.text
+
+
+def _updates_and_sends_are_counted(found: Scrape, name: str) -> None:
     assert found.of(name, "flotilla_received_updates") == {
         ("message",): 4,
         ("callback_query",): 1,
@@ -174,12 +184,22 @@ async def test_a_run_in_figures(stage: Stage) -> None:
     assert 1 <= turns <= 8
     # The apology for the refused message is none that a turn has queued.
     assert found.of(name, "flotilla_receive_to_sent_seconds") == {(): sent - 1}
+
+
+def _the_bot_does_well(found: Scrape, name: str) -> None:
     states = {(state.value,): float(state is State.POLLING) for state in State}
     assert found.of(name, "flotilla_bot_state") == states
     assert found.of(name, "flotilla_outbox_messages") == {(): 0}
     assert found.of(name, "flotilla_outbox_age_seconds") == {(): 0}
     assert found.of(name, "flotilla_timers_late") == {(): 0}
     assert found.of(name, "flotilla_jobs_open") == {(): 0}
+    ((_, age),) = found.of(name, "flotilla_poll_age_seconds").items()
+    assert 0 <= age < 60
+    absent = ("webhook_pending_updates", "webhook_last_error_timestamp_seconds", "certificate_expiry_timestamp_seconds")
+    assert [found.of(name, f"flotilla_{family}") for family in absent] == [{}, {}, {}]
+
+
+def _the_funnel_is_known(found: Scrape, name: str) -> None:
     assert found.of(name, "flotilla_active_learners") == {("5m",): 2, ("24h",): 2, ("7d",): 2}
     assert found.of(name, "flotilla_course_runs") == {
         ("default", "started"): 2,
@@ -189,14 +209,6 @@ async def test_a_run_in_figures(stage: Stage) -> None:
         ("default", "finished"): 1,
     }
     assert found.of(name, "flotilla_course_conversion_ratio") == {("default",): 0.5}
-    ((_, age),) = found.of(name, "flotilla_poll_age_seconds").items()
-    assert 0 <= age < 60
-    absent = ("webhook_pending_updates", "webhook_last_error_timestamp_seconds", "certificate_expiry_timestamp_seconds")
-    assert [found.of(name, f"flotilla_{family}") for family in absent] == [{}, {}, {}]
-    _the_host_is_told_of(found, stage)
-    _labels_are_closed(found)
-    assert stage.bot(name).token not in found.text
-    assert stage.bot(name).token.partition(":")[2] not in found.text
 
 
 def _the_host_is_told_of(found: Scrape, stage: Stage) -> None:
