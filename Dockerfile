@@ -30,7 +30,9 @@ ENV PATH=/opt/flotilla/bin:$PATH \
 # The base image's own modules are not compiled, and a read-only root file system keeps nothing: compile those of a start
 # here, once.
 RUN python -c "import app.runtime.main, app.telegram.lean as lean; lean.import_aiogram()"
-ENV PYTHONDONTWRITEBYTECODE=1
+# Bots that are stopped alone stay so when this container restarts.
+ENV PYTHONDONTWRITEBYTECODE=1 \
+    HOST_PLACE=container
 ARG VERSION
 LABEL org.opencontainers.image.title="Flotilla" \
       org.opencontainers.image.description="Many Telegram course bots from one file" \

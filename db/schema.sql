@@ -336,3 +336,12 @@ CREATE TABLE alarm (
     told_at timestamptz,
     PRIMARY KEY (alert, subject)
 );
+
+-- Bots that an operator has stopped alone, and the container, or what else starts their host again, where they stay so.
+CREATE TABLE stopped_bot (
+    place text,
+    bot text,
+    botname text NOT NULL,
+    stopped_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (place, bot)
+);

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -54,10 +53,10 @@ DONE = {Order.START: "started", Order.STOP: "stopped", Order.RESTART: "restarted
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One thing to do; ``name`` is what is told about it."""
+    """One thing to do; ``name`` is what is told about it, and what the work returns as a note."""
 
     name: str
-    work: Callable[[], object]
+    work: Callable[[], str]
 
 
 def give(order: Order, names: Sequence[str], config: Path, place: Place | None, *, dry_run: bool) -> None:
@@ -101,7 +100,10 @@ def _run_tasks(order: Order, names: Sequence[str], found: Fleets) -> list[list[T
     hosts = hosts_of(found.fleet)
     chosen = [bot for one in meant for bot in ([one.bot] if one.bot else [bot.name for bot in hosts[one.service]])]
 
-    return [[Task(bot, partial(run.ask, do=order.value, bot=bot)) for bot in (chosen if names else running)]]
+    def work(bot: str) -> str:
+        return str(run.ask(do=order.value, bot=bot).get("note", ""))
+
+    return [[Task(bot, partial(work, bot)) for bot in (chosen if names else running)]]
 
 
 def _container_tasks(order: Order, names: Sequence[str], found: Fleets) -> list[list[Task]]:
@@ -132,34 +134,48 @@ def _tasks(order: Order, target: Target, containers: Sequence[Container], found:
 
 
 def _whole(order: Order, container: Container, found: Fleets) -> Task:
+    """Start or stop a container, and with it also those of its bots that were stopped alone."""
+    from app.deploy.compose import hosts_of
+
     engine = _engine(found)
-    work = {Order.START: engine.start, Order.STOP: engine.stop, Order.RESTART: engine.restart}[order]
-    return Task(container.name, partial(work, container.id))
+    is_group = len(hosts_of(found.fleet).get(container.service, ())) > 1
+
+    def work() -> str:
+        note = _recall(order, engine, container) if is_group else ""
+        {Order.START: engine.start, Order.STOP: engine.stop, Order.RESTART: engine.restart}[order](container.id)
+        return note
+
+    return Task(container.name, work)
+
+
+def _recall(order: Order, engine: Engine, container: Container) -> str:
+    """Start what is stopped alone in a container, or have it start with its container; return what went wrong."""
+    from app.deploy.survey import ask_host, stopped_in
+
+    stopped = stopped_in(engine, container)
+    if not stopped:
+        return ""
+    request = {"do": "start", "bot": None} if order is Order.START else {"do": "forget stops"}
+    try:
+        return str(ask_host(engine, container, **request).get("note", ""))
+    except FlotillaError as error:
+        return f"{', '.join(stopped)} may stay stopped: {error}"
 
 
 def _single(order: Order, bot: str, container: Container, found: Fleets) -> Task:
     """Have the host in a container start or stop one of its bots."""
+    from app.deploy.survey import ask_host
+
     engine = _engine(found)
 
-    def work() -> None:
+    def work() -> str:
         if not container.is_running:
             raise WhereError(
                 f"the container of {bot} is {container.state}; start it: flotilla start {container.service}"
             )
-        ran = engine.exec(
-            container.id, ["python", "-m", "app.runtime.ask", json.dumps({"do": order.value, "bot": bot})]
-        )
-        if ran.code:
-            raise FlotillaError(_complaint(ran.output) or ran.errors.strip() or f"exit code {ran.code}")
+        return str(ask_host(engine, container, do=order.value, bot=bot).get("note", ""))
 
     return Task(f"{bot} in {container.name}", work)
-
-
-def _complaint(answer: str) -> str:
-    try:
-        return str(json.loads(answer).get("error", ""))
-    except (ValueError, AttributeError):
-        return answer.strip()
 
 
 def _engine(found: Fleets) -> Engine:
@@ -178,8 +194,8 @@ def _do(order: Order, tasks: Sequence[Task], found: Fleets, *, dry_run: bool) ->
     with ThreadPoolExecutor(min(PARALLEL, found.engine.parallel if found.engine else PARALLEL)) as pool:
         for task, result in [(task, pool.submit(task.work)) for task in _paced(order, tasks, found)]:
             try:
-                result.result()
-                typer.echo(f"{DONE[order]} {task.name}")
+                note = result.result()
+                typer.echo(f"{DONE[order]} {task.name}{note and f'; {note}'}")
             except FlotillaError as error:
                 typer.echo(f"{task.name}: {error}", err=True)
                 failed.append(task.name)

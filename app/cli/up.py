@@ -50,6 +50,7 @@ def up(
         plan = _plan(engine, project, fleet, text, bots or (), profile or ())
         if not json:
             show_changes(plan.changes)
+        _start_stopped(engine, fleet, plan, dry_run=dry_run)
         failed = [] if dry_run else _apply(engine, project, fleet, plan, timeout, is_quiet=json)
         logs = [last_lines(engine, project.name, step.service) for step in failed]
     if json:
@@ -116,6 +117,28 @@ def _plan(
     chosen = {target.service for target in targets(fleet, names, services)}
     active = {*profiles, *fleet.environ.get("COMPOSE_PROFILES", "").split(",")}
     return plan_of(services, engine.containers(project.name), os.path.realpath(project.folder), chosen, active)
+
+
+def _start_stopped(engine: Engine, fleet: Fleet, plan: Plan, *, dry_run: bool) -> None:
+    """Start bots that were stopped alone in containers that go on; what cannot be done is told."""
+    from app.deploy.change import Kind
+    from app.deploy.compose import hosts_of
+    from app.deploy.survey import ask_host, stopped_in
+    from app.errors import FlotillaError
+
+    groups = {service for service, bots in hosts_of(fleet).items() if len(bots) > 1}
+    same = groups & {change.service for change in plan.changes if change.kind is Kind.SAME}
+    for container in plan.containers:
+        stopped = stopped_in(engine, container) if container.service in same else []
+        if not stopped:
+            continue
+        typer.echo(f"{'would start' if dry_run else 'starting'} {', '.join(stopped)} in {container.name}", err=True)
+        try:
+            note = "" if dry_run else ask_host(engine, container, do="start", bot=None).get("note", "")
+        except FlotillaError as error:
+            note = str(error)
+        if note:
+            typer.echo(f"{container.name}: {note}", err=True)
 
 
 def _apply(engine: Engine, project: Project, fleet: Fleet, plan: Plan, timeout: int, *, is_quiet: bool) -> list[Step]:

@@ -218,6 +218,8 @@ def _bot_note(told: Mapping[str, Any]) -> str:
 
 def _bot_notes(told: Mapping[str, Any]) -> Iterator[str]:
     webhook = told.get("webhook") or {}
+    if told["state"] == STOPPED:
+        yield f"stopped by an operator; start it: flotilla start {told['bot']}"
     if told["state"] == "token refused":
         yield "Telegram refuses its token; get a new one from @BotFather, put it into .env, and start the bot again"
     if webhook.get("last_error"):

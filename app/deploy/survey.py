@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from app.deploy.docker import Container, Engine, EngineError, Usage
-from app.deploy.row import Look
+from app.deploy.row import STOPPED, Look
+from app.errors import FlotillaError
 
 T = TypeVar("T")
 
@@ -26,6 +27,24 @@ def told_by(engine: Engine, container: Container) -> dict[str, Any]:
         return dict(json.loads(ran.output)) if ran.code == 0 else {}
     except (EngineError, ValueError, TypeError):
         return {}
+
+
+def stopped_in(engine: Engine, container: Container) -> list[str]:
+    """Name the bots that an operator has stopped alone in a container that runs."""
+    bots = told_by(engine, container).get("bots", ()) if container.is_running else ()
+    return [bot["bot"] for bot in bots if bot["state"] == STOPPED]
+
+
+def ask_host(engine: Engine, container: Container, **request: Any) -> dict[str, Any]:
+    """Have the host in a container do something, see ``app.runtime.console``; raises ``FlotillaError``."""
+    ran = engine.exec(container.id, ["python", "-m", "app.runtime.ask", json.dumps(request)])
+    try:
+        answer = dict(json.loads(ran.output))
+    except (ValueError, TypeError):
+        answer = {"error": ran.output.strip() or ran.errors.strip() or f"exit code {ran.code}"}
+    if ran.code:
+        raise FlotillaError(str(answer.get("error")))
+    return answer
 
 
 class Survey:

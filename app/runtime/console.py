@@ -2,7 +2,9 @@
 
 ``{"do": "status"}``, ``{"do": "start" | "stop" | "restart", "bot": NAME}`` and ``{"do": "level", "bot": NAME or null,
 "level": "debug" | "info" | "warning" | "error"}`` are answered with ``{"ok": true, ...}`` or ``{"ok": false, "error":
-TEXT}``. Who may open the socket may do all that: only the user whose process it is.
+TEXT}``. A bot that is stopped stays so when its container restarts, until ``start`` or ``restart``, of ``null`` for all
+that are stopped, or ``{"do": "forget stops"}``. Who may open the socket may do all that: only the user whose process it
+is.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from app.observe.logs import get_log, levels
 from app.runtime.bot import State
 from app.runtime.desk import Desk, listening, not_understood
 from app.runtime.host import Host
+from app.store.errors import StoreUnavailable
 
 OLD_TOKEN = "it has the token it had; for a new one in .env restart the whole process"  # noqa: S105 - a text
 """Told when a bot is started that Telegram had refused."""
@@ -41,6 +44,11 @@ class _Console(Desk):
                 return self._host.status()
             case {"do": "start" | "stop" | "restart" as what, "bot": str(name)}:
                 return await self._order(what, name)
+            case {"do": "start", "bot": None}:
+                return await self._start_stopped()
+            case {"do": "forget stops"}:
+                await self._host.forget_stop()
+                return {}
             case {"do": "level", "bot": str() | None as name, "level": str(level)} if level in LEVELS:
                 return self._set_level(name, level)
             case _:
@@ -57,7 +65,25 @@ class _Console(Desk):
         was_refused = crew.bot(name).state is State.REFUSED
         order = {"start": crew.start, "stop": crew.stop, "restart": crew.restart}[what]
         log.info(f"told to {what} a bot", bot=name)
+        trouble = await self._remember(what, name)
         bot = await order(name)
         await self._host.tell()
-        note = {"note": OLD_TOKEN} if was_refused and what != "stop" else {}
-        return {"bot": name, "state": bot.state.value, **note}
+        notes = [OLD_TOKEN] if was_refused and what != "stop" else []
+        notes += [trouble] if trouble else []
+        return {"bot": name, "state": bot.state.value, **({"note": "; ".join(notes)} if notes else {})}
+
+    async def _remember(self, what: str, name: str) -> str:
+        """Have an order hold for the next host, too; returns what the operator should know when that is impossible."""
+        try:
+            await (self._host.remember_stop(name) if what == "stop" else self._host.forget_stop(name))
+        except StoreUnavailable as error:
+            log.warning("an order holds only until the container restarts", bot=name, reason=str(error))
+            return f"this holds only until its container restarts: {error}"
+        return ""
+
+    async def _start_stopped(self) -> dict[str, Any]:
+        """Start all bots that were stopped alone."""
+        names = self._host.crew.stopped
+        answers = [await self._order("start", name) for name in names]
+        notes = [f"{answer['bot']}: {answer['note']}" for answer in answers if "note" in answer]
+        return {"bots": names, **({"note": "; ".join(notes)} if notes else {})}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,19 +41,28 @@ class Member:
 
 
 class Crew:
-    """Runs bots side by side; what ends one does not touch the others."""
+    """Runs bots side by side; what ends one does not touch the others. Those ``stopped`` (names) wait for ``start``."""
 
-    def __init__(self, bots: Sequence[Bot] = ()) -> None:
+    def __init__(self, bots: Sequence[Bot] = (), stopped: Collection[str] = ()) -> None:
         self.bots = tuple(bots)
         self._members = {bot.settings.name: Member(bot) for bot in bots}
         self._somebody_ended = asyncio.Event()
         self._is_ending = False
+        for name in self._members.keys() & set(stopped):
+            self._members[name].is_wanted = False
+            self._members[name].bot.state = State.STOPPED
+            log.warning("an operator has stopped this bot; it stays so until flotilla start", bot=name)
 
     def begin(self, delay: Callable[[int], float]) -> None:
         """Start all bots, each after the delay (seconds) for its place in the row; not those told otherwise before."""
         for index, member in enumerate(self._members.values()):
             if member.is_wanted and not member.is_running:
                 self._start(member, delay(index))
+
+    @property
+    def stopped(self) -> list[str]:
+        """The names of the bots that an operator has stopped."""
+        return [name for name, member in self._members.items() if not member.is_wanted]
 
     def bot(self, name: str) -> Bot:
         """Return the bot of this name; raises ``UnknownBotError``."""

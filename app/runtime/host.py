@@ -65,11 +65,16 @@ class NoBotLeftError(FlotillaError):
 
 
 class Host:
-    """Runs bots until it is stopped; see ``run``. ``crew`` stops and starts single ones meanwhile."""
+    """Runs bots until it is stopped; see ``run``. ``order`` stops and starts single ones meanwhile.
 
-    def __init__(self, settings: HostSettings, heartbeat: Path | None = None) -> None:
+    The next host at the same ``place``, such as a container, leaves those stopped that were stopped here.
+    """
+
+    def __init__(self, settings: HostSettings, heartbeat: Path | None = None, place: str | None = None) -> None:
         self._settings = settings
         self._heartbeat = heartbeat
+        self._place = place
+        self._store: Store | None = None
         self._started_at = datetime.now(UTC)
         self._id = ""
         self._figures: Figures
@@ -101,12 +106,25 @@ class Host:
         async with _services(settings) as services:
             self._id = services.store.host
             self._figures = Figures(services.store)
-            self.crew = Crew([Bot(bot, self._library(bot), services) for bot in settings.bots])
+            self._store = services.store
+            stopped = await self._store.stops.at(self._place) if self._place is not None else ()
+            self.crew = Crew([Bot(bot, self._library(bot), services) for bot in settings.bots], stopped)
             async with self._web(services.store), watching(settings, self.bots, services, self._stop):
                 with self._metrics(services.store):
                     await self._run_bots(services, ready)
         if not self._stop.is_set():
             raise NoBotLeftError("no bot is left to run; see the errors above")
+
+    async def remember_stop(self, name: str) -> None:
+        """Have the next host at this place leave a bot stopped; raises ``UnknownBotError`` and ``StoreUnavailable``."""
+        bot = self.crew.bot(name)
+        if self._store is not None and self._place is not None:
+            await self._store.stops.add(self._place, name, bot.botname)
+
+    async def forget_stop(self, name: str | None = None) -> None:
+        """Have the next host at this place start a bot, or all of them; raises ``StoreUnavailable``."""
+        if self._store is not None and self._place is not None:
+            await self._store.stops.remove(self._place, name)
 
     async def _run_bots(self, services: Services, ready: Callable[[], None] | None) -> None:
         self.crew.begin(self._delay)

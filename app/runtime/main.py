@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import resource
 import signal
 import sys
@@ -41,7 +42,7 @@ def main() -> None:
         settings = host_settings_from_environment(environ, sys.argv[1:])
         start_logs(settings, environ)
         heartbeat = Path(environ.get("HEARTBEAT_FILE") or HEARTBEAT)
-        run(serve(settings, control_socket(CONTAINER_SOCKET), heartbeat))
+        run(serve(settings, control_socket(CONTAINER_SOCKET), heartbeat, place_of_host(environ)))
     except FlotillaError as error:
         print(masked(str(error)), file=sys.stderr)
         sys.exit(error.exit_code)
@@ -78,14 +79,22 @@ def log_files(settings: HostSettings) -> dict[str, Path]:
     return {name: file for name, file in named if file is not None}
 
 
-async def serve(settings: HostSettings, control: Path, heartbeat: Path | None = None) -> None:
+def place_of_host(environ: Mapping[str, str]) -> str | None:
+    """Return where bots that are stopped alone stay so: in this container, whose host name is another than any other's.
+
+    ``None`` where whoever starts the process anew wants all its bots.
+    """
+    return f"container {platform.node()}" if environ.get("HOST_PLACE") == "container" else None
+
+
+async def serve(settings: HostSettings, control: Path, heartbeat: Path | None = None, place: str | None = None) -> None:
     """Run a host until the process is told to stop; it can be asked at the socket ``control`` meanwhile."""
     leave_no_core()
     if settings.alerts is not None and settings.alerts.is_speaker:
         await wait_and_tell(settings, settings.alerts, _countdown)
     else:
         await wait_until_ready(settings.database_url, DATABASE_WAIT_SECONDS, seldom(_countdown))
-    host = Host(settings, heartbeat)
+    host = Host(settings, heartbeat, place)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, host.stop)

@@ -43,6 +43,7 @@ from app.store.rows import (
     Timer,
 )
 from app.store.schema import AppliedMigration, require_known
+from app.store.stop import Stops
 from app.store.turn import Turn, columns_of
 from app.store.watch import Watch
 
@@ -79,6 +80,7 @@ class Store:
         self.broadcasts = Broadcasts(self._connect)
         self.watch = Watch(self._connect)
         self.pins = Pins(self._connect)
+        self.stops = Stops(self._connect)
         self.host = uuid4().hex[:12]
 
     @classmethod

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -80,10 +81,18 @@ def containers(project: Project) -> dict[str, tuple[str, str]]:
     return found
 
 
-def status(project: Project, *names: str, expect: int = 0) -> dict[str, dict[str, Any]]:
+def status(project: Project, *names: str, expect: int | None = 0) -> dict[str, dict[str, Any]]:
     """Return what ``flotilla status`` says of each bot and service."""
     told = json.loads(project.flotilla("status", "--json", *names, expect=expect).stdout)
     return {row["bot"]: row for row in (*told["bots"], *told["services"])}
+
+
+def wait_told(project: Project, bot: str, state: str) -> dict[str, Any]:
+    """Wait until the host of a bot tells this state of it, and return all that is told."""
+    ends = time.monotonic() + 60
+    while (told := status(project, bot, expect=None)[bot])["state"] != state:
+        assert time.monotonic() < ends
+    return told
 
 
 def test_a_dry_run_tells_what_would_be_made_and_makes_nothing(project: Project) -> None:
@@ -163,8 +172,19 @@ def test_a_bot_of_a_group_is_stopped_and_started_alone(fleet: Project) -> None:
     command = ["python", "-m", "app.runtime.ask", '{"do": "status"}']
     told = json.loads(docker("exec", before[0], *command))
     assert {bot["bot"]: bot["state"] for bot in told["bots"]} == {"left": "stopped", "right": "polling"}
-    fleet.flotilla("start", "left")
+    assert fleet.flotilla("start", "left").stdout == f"started left in {fleet.name}-pair-1\n"
     assert containers(fleet)["pair"] == before
+
+
+def test_a_bot_that_was_stopped_alone_stays_so_until_an_operator_starts_it(fleet: Project) -> None:
+    fleet.flotilla("stop", "left")
+    docker("restart", "--time", "20", containers(fleet)["pair"][0])
+    note = wait_told(fleet, "left", "stopped")["note"]
+    assert note == "stopped by an operator; start it: flotilla start left"
+    would = fleet.flotilla("up", "--dry-run").stderr.splitlines()
+    assert f"would start left in {fleet.name}-pair-1" in would
+    fleet.flotilla("restart", "pair")
+    wait_told(fleet, "left", "polling")
 
 
 def test_a_name_that_nobody_has(fleet: Project) -> None:

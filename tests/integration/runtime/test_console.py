@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -312,3 +313,75 @@ async def test_a_process_is_asked_by_the_program_beside_it(stage: Stage, place: 
     assert await process.wait() == 0
     gone = run('{"do": "status"}')
     assert (gone.returncode, json.loads(gone.stdout)["ok"]) == (1, False)
+
+
+async def answer_of(place: Path, **request: Any) -> dict[str, Any]:
+    """Ask a process as soon as it answers; a killed one leaves its socket."""
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(NoAnswerError):
+                return await told(place, **request)
+            await asyncio.sleep(0.05)
+
+
+async def state_of(place: Path) -> str:
+    """Return the state of the only bot once its host knows it."""
+    async with asyncio.timeout(30):
+        while not (bots := (await answer_of(place, do="status"))["bots"]):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    return str(bots[0]["state"])
+
+
+async def test_a_bot_stopped_alone_stays_so_when_its_container_dies_and_starts_again(stage: Stage, place: Path) -> None:
+    stage.course(COURSE)
+    learner = stage.learner("one")
+    variables = {"CONTROL_SOCKET": str(place), "HOST_PLACE": "container"}
+    process = await stage.spawn("one", **variables)
+    await learner.send("/start")
+    await learner.wait_for(said("hello"))
+    await told(place, do="stop", bot="one")
+    process.kill()
+    await process.wait()
+    process = await stage.spawn("one", **variables)
+    assert await state_of(place) == "stopped"
+    assert await told(place, do="start", bot=None) == {"ok": True, "bots": ["one"]}
+    await learner.press((await learner.transcript()).by_bot[-1])
+    await learner.wait_for(said("type"))
+    await told(place, do="stop", bot="one")
+    assert await told(place, do="forget stops") == {"ok": True}
+    process.kill()
+    await process.wait()
+    await stage.spawn("one", **variables)
+    assert await state_of(place) != "stopped"
+
+
+async def test_hosts_elsewhere_and_runs_start_what_was_stopped(stage: Stage, place: Path) -> None:
+    stage.course(COURSE)
+    for where, expected in (("here", State.STOPPED), ("there", State.POLLING), (None, State.POLLING)):
+        first = Host(stage.settings(stage.bot("one"), stage.bot("two")), place="here")
+        running = asyncio.create_task(first.run())
+        async with console(place, first):
+            await until(lambda: len(first.bots) == 2)  # noqa: B023 - awaited at once
+            await told(place, do="stop", bot="one")
+        first.stop()
+        await running
+        second = Host(stage.settings(stage.bot("one"), stage.bot("two")), place=where)
+        running = asyncio.create_task(second.run())
+        await until(lambda: len(second.bots) == 2 and second.bots[1].state is State.POLLING)  # noqa: B023
+        await until(lambda: second.bots[0].state is expected)  # noqa: B023
+        second.stop()
+        await running
+
+
+async def test_an_order_that_cannot_be_remembered_is_carried_out_and_says_so(stage: Stage, place: Path) -> None:
+    stage.course(COURSE)
+    host = Host(stage.settings(stage.bot("one")), place="here")
+    running = asyncio.create_task(host.run())
+    async with console(place, host):
+        await until(lambda: bool(host.bots) and host.bots[0].state is State.POLLING)
+        async with outage(stage):
+            answer = await told(place, do="stop", bot="one")
+        assert (answer["ok"], answer["state"]) == (True, "stopped")
+        assert answer["note"].startswith("this holds only until its container restarts: database ")
+    host.stop()
+    await running

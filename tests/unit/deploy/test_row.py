@@ -104,6 +104,7 @@ def test_replicas_and_the_bots_of_a_group_are_rows_of_their_own(fleet: Fleet) ->
         ("left", "polling", "healthy"),
         ("right", "stopped", ""),
     ]
+    assert rows[3].note == "stopped by an operator; start it: flotilla start right"
 
 
 @pytest.mark.parametrize(
