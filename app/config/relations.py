@@ -65,6 +65,11 @@ def _repeated(bots: _Bots, document: Document, around: Surroundings) -> Iterator
             )
         names.setdefault(name or "", place)
         bot_names.setdefault(bot_name or "", place)
+    for bot_name, place in bot_names.items():
+        if bot_name and names.get(bot_name, place) != place:
+            first = document.line((*names[bot_name], "name"))
+            text = f"{shown(bot_name)} is the name of another bot (line {first})"
+            yield document.problem((*place, "bot_name"), text, "nobody could tell which is meant, so rename that one")
 
 
 def _token_variable(bot: Mapping[str, Any]) -> str | None:

@@ -230,6 +230,13 @@ CONFIGS = [
         ],
     ),
     (
+        "bots:\n- name: a\n  bot_name: b\n  token_env: A\n- name: b\n  bot_name: c\n  token_env: B\n",
+        [
+            "3: bots/a/bot_name: 'b' is the name of another bot (line 5); "
+            "nobody could tell which is meant, so rename that one"
+        ],
+    ),
+    (
         "bots:\n- name: a\n  token_env: A\n- name: b\n  token: ${SAME}\n",
         ["5: bots/b/token: has the token of bot 'a' (SAME and A); give each bot its own token"],
     ),
