@@ -17,6 +17,8 @@ SHORTEST = 6
 TOKEN = re.compile(r"(?<![0-9])[0-9]+(?::|%3[Aa])[A-Za-z0-9_-]{30,}")
 KEY = re.compile(r"\bsk-[A-Za-z0-9_-]{16,}|\bsk_[0-9A-Za-z]{32,}")
 _PASSWORD = re.compile(r"(?<=://)([^\s:/@]*):[^\s/\"']+@")
+_KEYWORD = re.compile(r"""\b((?:ssl)?password\s*=\s*)(?:'(?:\\+.|[^'\\])*'?|(?:\\+.|[^\s'"\\])+)""")
+"""A password in an address of PostgreSQL, and in the other spelling of one: ``host=... password=...``."""
 
 _known: list[str] = []
 
@@ -42,7 +44,7 @@ def masked(text: str) -> str:
     for secret in _known:  # first: of one that looks partly like something else the rest would be left
         if secret in text:
             text = text.replace(secret, MASK)
-    return _PASSWORD.sub(rf"\1:{MASK}@", KEY.sub(MASK, TOKEN.sub(MASK, text)))
+    return _KEYWORD.sub(rf"\1{MASK}", _PASSWORD.sub(rf"\1:{MASK}@", KEY.sub(MASK, TOKEN.sub(MASK, text))))
 
 
 def mask_tracebacks() -> None:

@@ -276,6 +276,24 @@ def test_a_secret_that_looks_partly_like_something_else_is_masked_whole() -> Non
     assert masked('{"url":"http://host:80","chat":"a@b"}') == '{"url":"http://host:80","chat":"a@b"}'
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("host=db password=se:cr@et/ user=me", "host=db password=... user=me"),
+        (r"password=se\ cret\'s user=me", "password=... user=me"),
+        (r"password = 'se cret\'s' user=me", "password = ... user=me"),
+        ("password='cut off", "password=..."),
+        ("sslpassword=secret host=db", "sslpassword=... host=db"),
+        ('{"url":"dbname=x password=secret","bot":"a"}', '{"url":"dbname=x password=...","bot":"a"}'),
+        (json.dumps({"url": r"password='a\'b c' host=db"}), '{"url": "password=... host=db"}'),
+        ("the password is wrong", "the password is wrong"),
+        ("password= secret host=db", "password= ... host=db"),
+    ],
+)
+def test_a_password_among_the_words_of_an_address_is_masked(text: str, expected: str) -> None:
+    assert masked(text) == expected
+
+
 @pytest.mark.parametrize(("module", "work"), [("app.cli.main", "cli"), ("app.runtime.main", "stop_with_parent")])
 def test_the_traceback_of_a_defect_holds_no_token(module: str, work: str) -> None:
     broken = f"""
