@@ -91,7 +91,7 @@ def container_rows(
 
 
 def run_rows(status: Mapping[str, Any]) -> list[Row]:
-    """Return the rows of the bots of ``flotilla run``, from what it tells."""
+    """Return the rows of the bots of ``flotilla run``, from what it tells; CPU and memory are those of a process."""
     processes = {one["process"]: one for one in status.get("processes", ())}
     return [
         Row(
@@ -101,6 +101,8 @@ def run_rows(status: Mapping[str, Any]) -> list[Row]:
             health=_bot_health(bot, is_starting=bot["state"] == "starting"),
             version=status["version"],
             started_at=None if bot["state"] == STOPPED else _time(status["started_at"]),
+            cpu_percent=bot.get("cpu_percent", status.get("cpu_percent")),
+            memory=bot.get("memory", status.get("memory")),
             restarts=processes.get(bot.get("process", ""), {}).get("restarts"),
             note=_bot_note(bot),
             **_figures(bot),

@@ -22,6 +22,7 @@ from app.runtime.figures import Figures
 from app.runtime.gauges import Gauges
 from app.runtime.library import Library
 from app.runtime.status import FILE_NAME, status_of, write_status
+from app.runtime.usage import Usage
 from app.runtime.watch import watching
 from app.runtime.web import WebServer
 from app.runtime.webhook import webhook_routes
@@ -37,7 +38,7 @@ WATCH_SECONDS = 1.0
 """How often the course files are looked at, and courses of the database read that are said to have changed."""
 
 STATUS_SECONDS = 5.0
-"""How often the status file is written."""
+"""How often the status file is written, and the use of CPU measured anew."""
 
 PURGE_SECONDS = 3600.0
 """How often old update ids and polls are deleted."""
@@ -76,6 +77,7 @@ class Host:
         self._place = place
         self._store: Store | None = None
         self._started_at = datetime.now(UTC)
+        self._usage = Usage()
         self._id = ""
         self._figures: Figures
         self.metrics_port: int | None = None
@@ -90,7 +92,7 @@ class Host:
 
     def status(self) -> dict[str, Any]:
         """Return what the host tells of itself and its bots, as JSON."""
-        return status_of(self._id, self._started_at, self.bots)
+        return status_of(self._id, self._started_at, self.bots, self._usage)
 
     def stop(self) -> None:
         """End ``run``: stop fetching, finish the turns, send what is committed, release the locks."""
@@ -181,6 +183,7 @@ class Host:
             _every(CERTIFICATE_SECONDS, lambda: look_at_certificates(self.bots), first=CERTIFICATE_DELAY),
             _every(WATCH_SECONDS, self._read_courses_again),
             _every(PURGE_SECONDS, lambda: self._purge(services.store), first=PURGE_DELAY),
+            _every(STATUS_SECONDS, self._mark_usage, first=STATUS_SECONDS),
             _every(TAKE_OVER_SECONDS, lambda: self._take_over(services.store)),
         ]
         if self._heartbeat is not None:
@@ -194,6 +197,9 @@ class Host:
                 await bot.read_courses()
             bot.plugin.watch()
             await asyncio.sleep(0)  # a thousand bots must not hold up an answer
+
+    async def _mark_usage(self) -> None:
+        self._usage.mark()
 
     async def _purge(self, store: Store) -> None:
         for bot in self.bots:

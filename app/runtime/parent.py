@@ -96,7 +96,8 @@ class Parent(Desk):
         except NoAnswerError:
             told = {}
         bots = told.get("bots") or [_silent(bot, child) for bot in branch.bots]
-        return [{**bot, "process": branch.name} for bot in bots]
+        of_process = {"process": branch.name, **{name: told.get(name) for name in ("cpu_percent", "memory")}}
+        return [{**bot, **of_process} for bot in bots]
 
     async def _order(self, what: str, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
         branches = self._with(name)

@@ -17,11 +17,12 @@ from app.jsontext import to_bytes
 from app.observe.logs import level_of
 from app.observe.metrics import meter_of
 from app.runtime.bot import Bot
+from app.runtime.usage import Usage, memory
 
 FILE_NAME = "flotilla-status.json"
 
 
-def status_of(host: str, started_at: datetime, bots: Sequence[Bot]) -> dict[str, Any]:
+def status_of(host: str, started_at: datetime, bots: Sequence[Bot], usage: Usage) -> dict[str, Any]:
     """Return the status of a host: of itself, and of each of its bots."""
     return {
         "host": host,
@@ -29,6 +30,8 @@ def status_of(host: str, started_at: datetime, bots: Sequence[Bot]) -> dict[str,
         "pid": os.getpid(),
         "started_at": _iso(started_at),
         "at": _iso(datetime.now(UTC)),
+        "cpu_percent": usage.cpu_percent(),
+        "memory": memory(),
         "bots": [_bot(bot) for bot in bots],
     }
 

@@ -105,6 +105,7 @@ async def test_processes_and_the_bots_in_them_are_stopped_and_started_at_one_soc
         for _ in range(3):
             run.wait_line("polling")
         assert states() == {"one": "polling", "two": "polling", "three": "polling"}
+        assert all(bot["memory"] > 2**20 for bot in ask(socket, {"do": "status"})["bots"])
         processes = ask(socket, {"do": "status"})["processes"]
         assert [(one["process"], one["state"], one["restarts"]) for one in processes] == [
             ("one", "running", 0),

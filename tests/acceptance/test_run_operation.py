@@ -53,6 +53,8 @@ def states(project: Project, expect: int = 0) -> dict[str, str]:
 
 def test_status_tells_of_the_run(project: Project) -> None:
     assert states(project) == {"filed": "polling", "other": "polling"}
+    bots = json.loads(project.flotilla("status", "--json").stdout)["run"]["bots"]
+    assert all(bot["cpu_percent"] >= 0 and bot["memory"] > 2**20 for bot in bots)
     printed = project.flotilla("status").stdout.splitlines()
     assert printed[0].startswith("flotilla run (pid ")
     assert [line.split()[:3] for line in printed[1:]] == [

@@ -86,6 +86,8 @@ async def test_each_bot_is_told_of(stage: Stage, tmp_path: Path) -> None:
     assert status == {
         "host": status["host"],
         "version": __version__,
+        "cpu_percent": status["cpu_percent"],
+        "memory": status["memory"],
         "pid": os.getpid(),
         "started_at": True,
         "at": True,

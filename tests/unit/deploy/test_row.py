@@ -176,6 +176,15 @@ def test_the_bots_of_a_run_are_told_of_by_it() -> None:
     assert (row.bot, row.service, row.version, row.restarts, row.health) == ("bot", "pair", "1.0", 2, "healthy")
 
 
+def test_what_a_run_uses_is_that_of_its_process_or_of_those_of_its_bots() -> None:
+    one = run_rows(status(TOLD) | {"cpu_percent": 1.5, "memory": 7})[0]
+    assert (one.cpu_percent, one.memory) == (1.5, 7)
+    silent = run_rows(status({**TOLD, "cpu_percent": None, "memory": None}) | {"processes": []})[0]
+    apart = run_rows(status({**TOLD, "cpu_percent": 2.5, "memory": 8}))[0]
+    old = run_rows(status(TOLD))[0]
+    assert [(row.cpu_percent, row.memory) for row in (silent, apart, old)] == [(None, None), (2.5, 8), (None, None)]
+
+
 def test_the_use_of_cpu_is_that_between_two_looks() -> None:
     before = Usage(NOW, 1.0, 100, 200)
     assert Usage(NOW + timedelta(seconds=2), 2.0, 100, 200).cpu_percent(before) == 50.0
