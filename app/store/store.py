@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import reprlib
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, LiteralString, TypeVar
@@ -129,18 +129,22 @@ class Store:
                     await connection.rollback()
         except StoreUnavailable:
             # A restarted server has cut all connections: replace them now instead of failing once for each.
-            await self._pool.check()
+            await _whole(self._pool.check())
             raise
 
     @asynccontextmanager
     async def _lent(self) -> AsyncIterator[AsyncConnection]:
         task = asyncio.current_task()
         requests = task.cancelling() if task is not None else 0
-        async with self._pool.connection() as connection:
+        connection = await self._pool.getconn()
+        try:
             # The pool waits by ``wait_for``, which in Python 3.11 loses a cancellation that comes with the connection.
             if task is not None and task.cancelling() > requests:
                 raise asyncio.CancelledError
-            yield connection
+            async with connection:
+                yield connection
+        finally:
+            await _whole(self._pool.putconn(connection))
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -507,6 +511,14 @@ class Store:
         async with self._connect() as connection:
             cursor = await connection.execute(query, parameters)
             return cursor.rowcount
+
+
+async def _whole(work: Coroutine[Any, Any, None]) -> None:
+    """Have the pool do something to its end, also when who waits for that is cancelled.
+
+    Broken off, it would lose connections, and then the cancellation.
+    """
+    await asyncio.shield(asyncio.create_task(work))
 
 
 async def _connect_again(pool: AsyncConnectionPool[AsyncConnection]) -> None:
