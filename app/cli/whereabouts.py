@@ -93,7 +93,7 @@ class Fleets:
         if survey is None or not containers:
             return []
         looks = survey.look(containers, hosts_of(self.fleet))
-        return container_rows(self.fleet, self.others(), containers, looks, datetime.now(UTC))
+        return container_rows(self.fleet, self.others(), containers, looks, datetime.now(UTC), self.jobs())
 
 
 @contextmanager

@@ -74,10 +74,12 @@ def container_rows(
     containers: Sequence[Container],
     looks: Mapping[str, Look],
     now: datetime,
+    jobs: Collection[str] = (),
 ) -> list[Row]:
     """Return the rows of the fleet's bots in the config's order, then ``others``, then what is gone from the config.
 
-    ``others`` are the services beside the bots that the config has; ``looks`` are by container id.
+    ``others`` are the services beside the bots that the config has, ``jobs`` those of them that end by themselves;
+    ``looks`` are by container id.
     """
     rows: list[Row] = []
     hosts = hosts_of(fleet)
@@ -86,7 +88,7 @@ def container_rows(
         for bot in bots:
             rows += [_bot_row(bot, one, looks.get(one.id, Look()), len(has), now) for one in has] or [_missing(bot)]
     rest = [container for container in containers if container.service not in hosts]
-    rows += [_service_row(one, looks.get(one.id, Look())) for one in rest if one.service in others]
+    rows += [_service_row(one, looks.get(one.id, Look()), jobs) for one in rest if one.service in others]
     return [*rows, *(_gone_row(one, looks.get(one.id, Look())) for one in rest if one.service not in others)]
 
 
@@ -104,7 +106,7 @@ def run_rows(status: Mapping[str, Any]) -> list[Row]:
             cpu_percent=bot.get("cpu_percent", status.get("cpu_percent")),
             memory=bot.get("memory", status.get("memory")),
             restarts=processes.get(bot.get("process", ""), {}).get("restarts"),
-            note=_bot_note(bot),
+            note=_bot_note(bot, "start flotilla run anew"),
             **_figures(bot),
         )
         for bot in status["bots"]
@@ -134,7 +136,7 @@ def _bot_row(bot: Bot, container: Container, look: Look, count: int, now: dateti
         service=bot.service,
         state=told["state"],
         health=_bot_health(told, is_starting=container.health == "starting"),
-        note=_bot_note(told),
+        note=_bot_note(told, "flotilla up"),
         **_figures(told),
         **_of(container, look),
     )
@@ -155,10 +157,11 @@ def _told(name: str, container: Container, look: Look, now: datetime) -> Mapping
     return next((bot for bot in status["bots"] if bot["bot"] == name), None)
 
 
-def _service_row(container: Container, look: Look) -> Row:
-    is_done = container.state == "exited" and container.exit_code == 0
-    state, note = ("done", "") if is_done else (container.state, _end(container))
+def _service_row(container: Container, look: Look, jobs: Collection[str]) -> Row:
     name = container.service
+    is_over = container.state == "exited" and container.exit_code == 0
+    state = "done" if is_over and name in jobs else container.state
+    note = f"it is stopped; start it: flotilla start {name}" if is_over and name not in jobs else _end(container)
     return Row(name, name, is_bot=False, state=state, health=_health(container), note=note, **_of(container, look))
 
 
@@ -214,16 +217,17 @@ def _end(container: Container) -> str:
     return f"{why}; see its log: flotilla logs {container.service}" if container.exit_code else ""
 
 
-def _bot_note(told: Mapping[str, Any]) -> str:
-    return "; ".join(_bot_notes(told))
+def _bot_note(told: Mapping[str, Any], anew: str) -> str:
+    """Tell what a host has to say of a bot; ``anew`` is how its process is started with new settings."""
+    return "; ".join(_bot_notes(told, anew))
 
 
-def _bot_notes(told: Mapping[str, Any]) -> Iterator[str]:
+def _bot_notes(told: Mapping[str, Any], anew: str) -> Iterator[str]:
     webhook = told.get("webhook") or {}
     if told["state"] == STOPPED:
         yield f"stopped by an operator; start it: flotilla start {told['bot']}"
     if told["state"] == "token refused":
-        yield "Telegram refuses its token; get a new one from @BotFather, put it into .env, and start the bot again"
+        yield f"Telegram refuses its token; get a new one from @BotFather, put it into .env, then {anew}"
     if webhook.get("last_error"):
         yield f"last error of its webhook: {webhook['last_error']} ({webhook.get('last_error_at') or 'time unknown'})"
     if told.get("dead_updates"):

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,35 @@ def test_a_folder_that_cannot_be_written(checkout: Path) -> None:
     assert lines[-1] == (
         "flotilla: cannot write to /proc/flotilla; make the folder writable, or set FLOTILLA_VENV to one that is"
     )
+
+
+def test_an_environment_of_somebody_else_is_left_alone(checkout: Path, tmp_path: Path) -> None:
+    """Their Python may be where only they may look: to others it does not work."""
+    if os.geteuid() != 0:
+        pytest.skip("needs two users")
+    venv = checkout / ".venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin/python").symlink_to("/nowhere/python3.11")
+    (venv / "pyvenv.cfg").touch()
+    with tempfile.TemporaryDirectory(prefix="flotilla-test-", dir="/tmp") as place:
+        shared = shutil.move(checkout, f"{place}/checkout")
+        path = path_with(Path(place, "bin"), python3='case "$*" in *realpath*) echo "$0" ;; *) exit 0 ;; esac')
+        Path(place).chmod(0o755)
+        done = subprocess.run(
+            [f"{shared}/flotilla", "--version"],
+            env={"PATH": path},
+            user=65534,
+            group=65534,
+            extra_groups=[],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        left = sorted(os.listdir(f"{shared}/.venv"))
+    assert done.stderr.splitlines()[2:] == [
+        f"flotilla: cannot write to {shared}/.venv; make the folder writable, or set FLOTILLA_VENV to one that is"
+    ]
+    assert (done.returncode, left) == (1, ["bin", "pyvenv.cfg"])
 
 
 def test_a_folder_of_something_else_is_left_alone(checkout: Path, tmp_path: Path) -> None:

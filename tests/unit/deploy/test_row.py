@@ -128,7 +128,7 @@ def test_replicas_and_the_bots_of_a_group_are_rows_of_their_own(fleet: Fleet) ->
             (
                 "token refused",
                 "unhealthy",
-                "Telegram refuses its token; get a new one from @BotFather, put it into .env, and start the bot again",
+                "Telegram refuses its token; get a new one from @BotFather, put it into .env, then flotilla up",
             ),
         ),
         (
@@ -163,9 +163,11 @@ def test_a_webhook_tells_of_its_last_error(fleet: Fleet) -> None:
 def test_services_beside_the_bots_and_what_is_gone_come_last(fleet: Fleet) -> None:
     done = replace(RUNNING, id="2", service="migrate", state="exited", health=None)
     gone = replace(RUNNING, id="3", service="old")
-    rows = container_rows(fleet, {"migrate"}, [gone, done], {}, NOW)[3:]
+    stopped = replace(done, id="4", service="postgres")
+    rows = container_rows(fleet, {"migrate", "postgres"}, [gone, done, stopped], {}, NOW, {"migrate"})[3:]
     assert [(row.bot, row.is_bot, row.state, row.is_well, row.note) for row in rows] == [
         ("migrate", False, "done", True, ""),
+        ("postgres", False, "exited", False, "it is stopped; start it: flotilla start postgres"),
         ("old", False, "running", True, "not in the config any more; flotilla up removes it"),
     ]
 
@@ -183,6 +185,13 @@ def test_what_a_run_uses_is_that_of_its_process_or_of_those_of_its_bots() -> Non
     apart = run_rows(status({**TOLD, "cpu_percent": 2.5, "memory": 8}))[0]
     old = run_rows(status(TOLD))[0]
     assert [(row.cpu_percent, row.memory) for row in (silent, apart, old)] == [(None, None), (2.5, 8), (None, None)]
+
+
+def test_a_run_with_a_token_that_is_refused_is_to_be_started_anew() -> None:
+    row = run_rows(status({**TOLD, "state": "token refused", "is_healthy": False}))[0]
+    assert row.note == (
+        "Telegram refuses its token; get a new one from @BotFather, put it into .env, then start flotilla run anew"
+    )
 
 
 def test_the_use_of_cpu_is_that_between_two_looks() -> None:
