@@ -263,7 +263,7 @@ route:
 
 # Whoever knows why does not want to hear what follows from it.
 inhibit_rules:
-  - source_matchers: [alertname = DatabaseDown]
+  - source_matchers: [alertname = DatabaseDown, severity = critical]
     target_matchers: ['alertname =~ "BotDown|BotNotPolling|BotErrors|WebhookErrors|OutboxStuck|TimersLate"']
   - source_matchers: [alertname = TokenRevoked]
     target_matchers: ['alertname =~ "BotDown|BotCrashLoop"']

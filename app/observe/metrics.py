@@ -23,6 +23,7 @@ from prometheus_client import (
     PLATFORM_COLLECTOR,
     REGISTRY,
     Counter,
+    Gauge,
     Histogram,
     disable_created_metrics,
     make_wsgi_app,
@@ -131,6 +132,12 @@ RESENT = Counter(
 )
 TIMERS = Counter("flotilla_timers", "Due timers by outcome: delivered, postponed", ["bot", "outcome"])
 DEAD_UPDATES = Counter("flotilla_dead_updates", "Updates set aside because their turn fails", ["bot"])
+TOKENS_REFUSED = Gauge(
+    "flotilla_token_refused",
+    "1 for each bot of the fleet whose token Telegram refuses, told by the host that keeps the watch: that bot's own"
+    " host may have ended of it",
+    ["bot"],
+)
 ERRORS = Counter("flotilla_errors", "Errors in the log; those of no single bot have an empty label", ["bot"])
 REFUSED_REQUESTS = Counter(
     "flotilla_refused_requests", "Webhook requests that were refused, by HTTP status", ["bot", "status"]

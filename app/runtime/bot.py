@@ -233,8 +233,8 @@ class Bot:
         except TokenRefused:
             self.state = State.REFUSED
             log.error(
-                "telegram refuses this bot's token; get a new one from @BotFather, put it into .env, and start this process"
-                " anew (a container: flotilla up)",
+                "telegram refuses this bot's token; get a new one from @BotFather, put it into .env, and start this"
+                " process anew (a container: flotilla up)",
                 bot=self.settings.name,
             )
         finally:

@@ -17,6 +17,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from app.config.settings import AlertSettings, HostSettings
 from app.observe.logs import get_log
+from app.observe.metrics import TOKENS_REFUSED
 from app.runtime import alerts
 from app.runtime.alerts import Alert, Finding, News, findings, news, noted, text_of, told
 from app.runtime.bot import Bot, Services, State
@@ -186,6 +187,7 @@ class Watcher:
         self._report_until = 0.0
         self._forget_at = 0.0
         self._has_watch = False
+        self._refused: set[str] = set()
         self._outage = Outage(messenger)
 
     def stop(self) -> None:
@@ -208,6 +210,8 @@ class Watcher:
             await self._outage.end(self._store)
             if self._has_watch:
                 await self._look_at_all()
+            else:
+                self._count_refused([])
         except StoreUnavailable as trouble:
             if self._has_watch or self._outage.is_known:
                 await self._outage.go_on(trouble)
@@ -239,10 +243,21 @@ class Watcher:
 
     async def _look_at_all(self) -> None:
         situation = await self._store.watch.situation()
-        after = noted(situation.alarms, findings(situation), situation.now)
+        found = findings(situation)
+        self._count_refused(found)
+        after = noted(situation.alarms, found, situation.now)
         after = await self._messenger.tell(after, situation.now)
         await self._store.watch.keep(situation.alarms, after)
         now = asyncio.get_running_loop().time()
         if now >= self._forget_at:
             await self._store.watch.forget(Alert.BOT_DOWN)
             self._forget_at = now + FORGET_SECONDS
+
+    def _count_refused(self, found: Sequence[Finding]) -> None:
+        """Tell Prometheus which tokens are refused: it sees little of a host that ends for want of any other."""
+        refused = {finding.subject for finding in found if finding.alert is Alert.TOKEN_REVOKED}
+        for bot in self._refused - refused:
+            TOKENS_REFUSED.remove(bot)
+        for bot in refused - self._refused:
+            TOKENS_REFUSED.labels(bot).set(1)
+        self._refused = refused

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 
 from app.config.settings import WebhookSettings
 from app.config.tokens import ALERTS, sandbox_token
-from app.observe.metrics import meter_of
+from app.observe.metrics import TOKENS_REFUSED, meter_of
 from app.runtime import alerts, keeper, signs, watch
 from app.runtime.alerts import Pace
 from app.runtime.bot import State
@@ -93,6 +93,27 @@ async def test_a_host_whose_only_token_is_revoked_tells_of_it_in_its_short_lives
                 await stage.ended(stage.start(stage.bot("a")))
 
     await operator.wait_for(told("🔴 TokenRevoked: a\n"))
+
+
+async def test_prometheus_hears_of_such_a_host_from_the_one_that_keeps_the_watch(stage: Stage) -> None:
+    stage.course(COURSE)
+    await stage.operator()
+    await stage.client.add_bot(sandbox_token("a"), "a", "A")
+    await stage.client.revoke(sandbox_token("a"))
+    watcher, other = stage.start(stage.bot("b")), stage.start(stage.bot("c"))
+    await runs(watcher)
+    await runs(other)
+    with pytest.raises(NoBotLeftError):
+        await stage.ended(stage.start(stage.bot("a")))
+    await until(lambda: refused() == {"a"})
+    host = stage.start(replace(stage.bot("a"), token=sandbox_token("new")))
+    await runs(host)
+    await until(lambda: refused() == set())
+
+
+def refused() -> set[str]:
+    """Return the bots whose tokens a scrape of this process says are refused."""
+    return {sample.labels["bot"] for metric in TOKENS_REFUSED.collect() for sample in metric.samples if sample.value}
 
 
 async def test_a_killed_host_is_told_by_another_and_resolved_when_the_bot_runs_again(stage: Stage) -> None:
