@@ -46,11 +46,12 @@ def log_level(
     from app.config.load import load_fleet
 
     fleet = load_fleet(config, os.environ, need_secrets=False)
-    names = [bot.name for bot in select_bots(fleet, bots or [])]
-    meant = names if bots else [None]
+    meant = [bot.name for bot in select_bots(fleet, bots)] if bots else [None]
     requests: list[Request] = [{"do": "level", "bot": name, "level": level.value} for name in meant]
-    if not _tell_run(fleet, requests):
-        _tell_containers(fleet, requests)
+    told = _tell_run(fleet, requests)
+    if told is None:
+        told = _tell_containers(fleet, requests)
+    names = [bot.name for bot in fleet.bots if bot.name in told]
     if json:
         print_json({"level": level.value, "bots": names})
         return
@@ -58,19 +59,20 @@ def log_level(
         print(f"{name}: {level.value}")
 
 
-def _tell_run(fleet: Fleet, requests: list[Request]) -> bool:
-    """Tell the bots of ``flotilla run``; ``False`` when nobody runs there."""
-    from app.runtime.ask import RUN_SOCKET, NoAnswerError, ask, control_socket
+def _tell_run(fleet: Fleet, requests: list[Request]) -> set[str] | None:
+    """Tell the bots of ``flotilla run``, and name them; ``None`` when nobody runs there."""
+    from app.cli.whereabouts import run_of
 
-    try:
-        for request in requests:
-            _require_done(ask(control_socket(fleet.path.parent / RUN_SOCKET), request))
-    except NoAnswerError:
-        return False
-    return True
+    run = run_of(fleet.path)
+    if run is None:
+        return None
+    for request in requests:
+        run.ask(**request)
+    return {request["bot"] for request in requests} - {None} or {bot["bot"] for bot in run.status["bots"]}
 
 
-def _tell_containers(fleet: Fleet, requests: list[Request]) -> None:
+def _tell_containers(fleet: Fleet, requests: list[Request]) -> set[str]:
+    """Tell the bots in containers, and name them."""
     from app.deploy.compose import hosts_of
     from app.deploy.docker import Engine
     from app.deploy.project import Project
@@ -87,6 +89,8 @@ def _tell_containers(fleet: Fleet, requests: list[Request]) -> None:
                 raise NotRunningError(f"{what}, neither here nor in containers; start it first")
             for container in chosen:
                 _require_done(_asked(engine, container, request))
+    named = {request["bot"] for request in requests} - {None}
+    return named or {bot.name for one in running for bot in hosts[one.service]}
 
 
 def _asked(engine: Engine, container: Container, request: Request) -> Request:
