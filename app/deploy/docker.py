@@ -318,6 +318,19 @@ class Engine:
                 return None
         return _image(found)
 
+    def can_fetch(self, reference: str) -> bool:
+        """Whether its registry has an image for this engine; nothing is fetched. Raises when the registry is away."""
+        from docker.errors import APIError
+
+        with self._talking():
+            try:
+                self._client.inspect_distribution(reference)  # type: ignore[no-untyped-call]
+            except APIError as error:
+                if error.status_code in (401, 403, 404):
+                    return False
+                raise
+        return True
+
     def _talking(self) -> Any:
         return _talking(f"at {self.host}")
 

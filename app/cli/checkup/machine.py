@@ -38,6 +38,10 @@ MEMORY_SHARE = 0.8
 DISK_SHARE, DISK_BYTES = 0.1, 1024 * MIB
 """A disk with a smaller share free is nearly full, one with fewer bytes is full."""
 
+LOG_IN = "correct its name, or `docker login` to that registry"
+PULL = "`docker compose pull` says why; without a network bring them by `docker save` and `docker load`"
+"""What to do about images that the engine does not have."""
+
 DOCKER_FOLDER = Path("/var/lib/docker")
 
 
@@ -87,6 +91,7 @@ def _compose(fleet: Fleet, engine: Engine, project: Project, *, is_local: bool) 
         yield warning(FILE, how, "`flotilla up` or `flotilla generate` writes it")
     profiles = set(fleet.environ.get("COMPOSE_PROFILES", "").split(","))
     wanted = [one for one in services.values() if not one.profiles or profiles & set(one.profiles)]
+    yield from _other_images(fleet, engine, wanted)
     if is_local and run_of(fleet.path) is None:  # a run has those ports itself, and no containers start beside it
         yield from _ports(wanted, running)
 
@@ -139,12 +144,36 @@ def _images(fleet: Fleet, engine: Engine) -> Finding:
     return warning("images", f"not on this machine: {some(missing)}", "`flotilla up` builds it")
 
 
+def _other_images(fleet: Fleet, engine: Engine, services: list[Service]) -> Iterator[Finding]:
+    """Look at the images that are none of the bots', such as PostgreSQL's."""
+    bots = {image_of(fleet, bot.version) for bot in fleet.bots} | {image_of(fleet)}
+    wanted = [name for name in dict.fromkeys(service.image for service in services) if name and name not in bots]
+    try:
+        missing = [name for name in wanted if engine.image(name) is None]
+    except EngineError as error:
+        yield fail("images", str(error))
+        return
+    away = []
+    for name in missing:
+        try:
+            if not engine.can_fetch(name):
+                yield fail("images", f"{name} is not on this machine, and its registry does not give it", LOG_IN)
+                continue
+        except EngineError:
+            away.append(name)
+    if away:
+        yield warning("images", f"not on this machine, and their registry does not answer: {some(away)}", PULL)
+    elif missing:
+        yield warning("images", f"not on this machine: {some(missing)}", "`flotilla up` fetches them")
+
+
 def _memory(fleet: Fleet, memory: int) -> Finding:
     hosts = hosts_of(fleet).values()
     containers = sum(bots[0].replicas for bots in hosts)
     need = sum((HOST_MIB + BOT_MIB * (len(bots) - 1)) * bots[0].replicas for bots in hosts) * MIB
     limits = sum(max(memory_bytes(bot.memory) or 0 for bot in bots) * bots[0].replicas for bots in hosts)
-    text = f"{containers} containers of bots take about {_gib(need)} of {_gib(memory)} (their limits: {_gib(limits)})"
+    who = "the container of bots takes" if containers == 1 else f"the {containers} containers of bots take"
+    text = f"{who} about {_gib(need)} of {_gib(memory)} (limited to {_gib(limits)})"
     if need <= MEMORY_SHARE * memory:
         return ok("memory", text)
     return fail("memory", text, "let bots share containers (group: NAME), or take a larger machine")

@@ -324,8 +324,8 @@ async def test_more_bots_than_the_machine_has_memory_for(folder: Path) -> None:
 
     assert result.exit_code == 1
     assert re.search(
-        r"^fail     memory     10000 containers of bots take about 712\.9 GiB of \d+\.\d GiB "
-        r"\(their limits: 1562\.5 GiB\); let bots share containers",
+        r"^fail     memory     the 10000 containers of bots take about 712\.9 GiB of \d+\.\d GiB "
+        r"\(limited to 1562\.5 GiB\); let bots share containers",
         result.stdout,
         re.MULTILINE,
     )
@@ -358,6 +358,48 @@ async def test_the_engine_and_its_ports_and_images(folder: Path, monkeypatch: py
         line.startswith("fail     images     not on this machine, and no registry has them: flotilla:0.0.0-no-such; ")
         for line in lines
     )
+
+
+async def test_the_memory_of_one_container(folder: Path) -> None:
+    write(folder, "telegram: sandbox\nbots: [{name: a}]\n", SANDBOX_PORT="1")
+    result = await asyncio.to_thread(invoke)
+    assert re.search(
+        r"^ok       memory     the container of bots takes about 0\.1 GiB of ", result.stdout, re.MULTILINE
+    )
+
+
+@asynccontextmanager
+async def empty_registry() -> AsyncIterator[str]:
+    """The address of a registry that has no images."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/v2/":
+            return web.json_response({})
+        errors = [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]
+        return web.json_response({"errors": errors}, status=404)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    async with TestServer(app) as server:
+        yield f"127.0.0.1:{server.port}"
+
+
+@pytest.mark.containers
+async def test_images_of_other_services(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_HOST")
+    async with empty_registry() as registry:
+        write(folder, "telegram: sandbox\nbots: [{name: a}]\n", SANDBOX_PORT="1")
+        images = {"one": f"{registry}/nobodys:1", "two": "127.0.0.1:1/nobodys:2"}
+        services = {name: {"image": image} for name, image in images.items()}
+        (folder / "compose.override.yaml").write_text(json.dumps({"services": services}))
+        result = await asyncio.to_thread(invoke)
+    lines = [line for line in result.stdout.splitlines() if "nobodys" in line]
+    assert lines == [
+        f"fail     images     {registry}/nobodys:1 is not on this machine, and its registry does not give it; "
+        "correct its name, or `docker login` to that registry",
+        "warning  images     not on this machine, and their registry does not answer: 127.0.0.1:1/nobodys:2; "
+        "`docker compose pull` says why; without a network bring them by `docker save` and `docker load`",
+    ]
 
 
 class Answering(Desk):
