@@ -104,7 +104,7 @@ def host_settings_from_environment(environ: Mapping[str, str], arguments: Sequen
         listen=_listen(environ, problems) if any(bot.app_url or bot.mode is Mode.WEBHOOK for bot in bots) else None,
         has_limits=_limits(environ, problems),
         metrics=_metrics(environ, problems),
-        disk=Path(environ.get("DISK_FOLDER") or "/"),
+        disk=_disk(environ, problems),
         alerts=_alerts(environ, problems),
     )
     if problems:
@@ -132,6 +132,14 @@ def _telegram_url(environ: Mapping[str, str], problems: list[Problem]) -> str:
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         problems.append(_problem("TELEGRAM_API_URL", f"is {shown(url)}", f"write it like {TELEGRAM_API_URL}"))
     return url.rstrip("/")
+
+
+def _disk(environ: Mapping[str, str], problems: list[Problem]) -> Path:
+    folder = Path(environ.get("DISK_FOLDER") or "/")
+    if not folder.is_dir():
+        text = f"is {shown(str(folder))}, and there is no such folder"
+        problems.append(_problem("DISK_FOLDER", text, "name one on the disk to watch, or leave it out"))
+    return folder
 
 
 def _limits(environ: Mapping[str, str], problems: list[Problem]) -> bool | None:

@@ -291,6 +291,13 @@ ERRORS = [
     ),
     (OLD | {"TELEGRAM_LIMITS": "off"}, ["TELEGRAM_LIMITS: is 'off'; write true or false"]),
     (
+        OLD | {"DISK_FOLDER": "/nowhere/at all"},
+        [
+            "DISK_FOLDER: is '/nowhere/at all', and there is no such folder; "
+            "name one on the disk to watch, or leave it out"
+        ],
+    ),
+    (
         OLD | {"BOT_COMMANDS": "help,nxt", "BOT_KEYWORDS": "yes", "BOT_ADMINS": "5,@ann"},
         [
             "BOT_COMMANDS: 'nxt' is not a command; write some of menu,restart,next,back,help, or none",
