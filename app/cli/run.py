@@ -57,6 +57,23 @@ def run(
     The database is an embedded PostgreSQL in .flotilla/ beside the config, unless DATABASE_URL is set; with
     telegram: sandbox the chat page is served too. Pages of mini apps are served on this machine.
     """
+    with contextlib.suppress(KeyboardInterrupt):  # before those that serve have learned what to do at Ctrl+C
+        _run(config, scripts, bots or [], port, pages_port, metrics_port, database_wait, log_level, isolate=isolate)
+    print("stopped")
+
+
+def _run(
+    config: Path,
+    scripts: Path | None,
+    bots: list[str],
+    port: int,
+    pages_port: int | None,
+    metrics_port: int | None,
+    database_wait: float,
+    log_level: str | None,
+    *,
+    isolate: bool,
+) -> None:
     from app.config.host import select_bots
     from app.config.load import load_fleet
     from app.deploy.compose import max_connections
@@ -66,17 +83,16 @@ def run(
 
     configure_logs(style_of(os.environ.get("LOG_FORMAT")) or "text", log_level or "info")
     fleet = load_fleet(config, os.environ, scripts)
-    select_bots(fleet, bots or [])
+    select_bots(fleet, bots)
     level = log_level or fleet.environ.get("LOG_LEVEL") or "info"
     for warning in fleet.warnings:
         print(warning)
     hosts = len(processes_of(fleet)) if isolate else 1
     with _alone(fleet), _database(fleet, database_wait, max_connections(hosts)) as database_url:
         if isolate:
-            run_loop(_serve_apart(fleet, bots or [], database_url, port, pages_port, metrics_port, level))
+            run_loop(_serve_apart(fleet, bots, database_url, port, pages_port, metrics_port, level))
         else:
-            run_loop(_serve(fleet, bots or [], database_url, port, pages_port, metrics_port, level))
-    print("stopped")
+            run_loop(_serve(fleet, bots, database_url, port, pages_port, metrics_port, level))
 
 
 async def _serve_apart(

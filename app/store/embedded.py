@@ -67,11 +67,15 @@ class EmbeddedPostgres:
             if _running_socket(self._folder) is None:
                 self._create(programs)
                 self._launch(programs)
-            if self._use is None:
-                self._use = os.open(self._beside("use"), os.O_RDONLY | os.O_CREAT, 0o644)
-            fcntl.flock(self._use, fcntl.LOCK_SH)
+            self._hold()
             socket = _ready_socket(self._folder)
         return _url(socket)
+
+    def _hold(self) -> None:
+        """Say to other processes that this one uses the server."""
+        if self._use is None:
+            self._use = os.open(self._beside("use"), os.O_RDONLY | os.O_CREAT, 0o644)
+        fcntl.flock(self._use, fcntl.LOCK_SH)
 
     def stop(self) -> None:
         """Stop the server, unless another process uses it; without effect when it was not started."""
@@ -84,7 +88,12 @@ class EmbeddedPostgres:
             self._use = None
 
     def __enter__(self) -> str:
-        return self.start()
+        try:
+            return self.start()
+        except KeyboardInterrupt:  # perhaps when the server was there already
+            self._hold()
+            self.stop()
+            raise
 
     def __exit__(self, *exc_info: object) -> None:
         self.stop()

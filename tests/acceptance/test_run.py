@@ -21,6 +21,7 @@ import pytest
 
 from app.runtime.library import Library
 from app.sandbox.client import SandboxClient
+from app.store.embedded import running_url
 from tests.acceptance.project import free_port
 from tests.stage import play, said, script_of
 
@@ -134,6 +135,15 @@ async def test_the_example_fleet(server_folder: Path) -> None:
         assert run.interrupt() == 0
         assert run.lines[-1] == "stopped"
         assert not [line for line in run.lines if "error" in line.lower() or "Traceback" in line]
+
+
+def test_ctrl_c_before_the_bots_are_started_ends_as_usual(solo: Path) -> None:
+    with running(solo, "--port", "0") as run:
+        run.wait_line("database  embedded PostgreSQL")
+        assert run.interrupt() == 0
+        assert run.lines[-1] == "stopped"
+        assert "Traceback" not in "\n".join(run.lines)
+    assert running_url(solo / ".flotilla" / "postgres") is None
 
 
 async def test_learners_go_on_after_a_power_cut(solo: Path) -> None:
