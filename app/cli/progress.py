@@ -23,6 +23,7 @@ _COLORS = {
     Kind.START: typer.colors.GREEN,
     Kind.CHANGED: typer.colors.YELLOW,
     Kind.IMAGE: typer.colors.YELLOW,
+    Kind.RESTART: typer.colors.YELLOW,
     Kind.SCALE: typer.colors.YELLOW,
     Kind.SAME: typer.colors.WHITE,
     Kind.GONE: typer.colors.RED,

@@ -24,6 +24,7 @@ class Kind(StrEnum):
     IMAGE = "image"
     SCALE = "scale"
     START = "start"
+    RESTART = "restart"
     SAME = "same"
     GONE = "gone"
     OTHER = "other"
@@ -42,7 +43,8 @@ class Service:
     """A service as Compose understands it.
 
     ``image_id`` is what its image means now, ``None`` if the engine does not have it. A job ends by itself. ``needs``
-    are the services that it depends on, ``profiles`` those that it belongs to.
+    are the services that it depends on, ``follows`` those of them after whose change it starts again; it belongs to
+    ``profiles``.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Service:
     replicas: int = 1
     is_job: bool = False
     needs: tuple[str, ...] = ()
+    follows: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
     ports: tuple[Port, ...] = ()
 
@@ -83,6 +86,7 @@ def _service(name: str, keys: Mapping[str, Any], config_hash: str) -> Service:
         replicas=int((keys.get("deploy") or {}).get("replicas", 1)),
         is_job=keys.get("restart") == JOB_RESTART,
         needs=tuple(keys.get("depends_on") or ()),
+        follows=tuple(name for name, need in (keys.get("depends_on") or {}).items() if need.get("restart")),
         profiles=tuple(keys.get("profiles") or ()),
         ports=tuple(_ports(keys.get("ports") or ())),
     )
@@ -110,7 +114,10 @@ def needed_by(services: Mapping[str, Service], names: Collection[str]) -> set[st
 
 def changes(services: Iterable[Service], containers: Sequence[Container]) -> list[Change]:
     """Tell what happens to each of the services."""
-    return [_change(service, [one for one in containers if one.service == service.name]) for service in services]
+    known = {service.name: service for service in services}
+    found = [_change(one, [has for has in containers if has.service == one.name]) for one in known.values()]
+    started = {change.service for change in found if change.is_start}
+    return [_followed(change, known[change.service], started) for change in found]
 
 
 def lost(services: Collection[str], containers: Iterable[Container], folder: str) -> list[Change]:
@@ -132,6 +139,14 @@ def _change(service: Service, has: Sequence[Container]) -> Change:
     if stopped and not service.is_job:
         return Change(service.name, Kind.START, f"its container is {stopped[0].state}")
     return Change(service.name, Kind.SAME)
+
+
+def _followed(change: Change, service: Service, started: Collection[str]) -> Change:
+    """Tell that a service starts again which has read what another one brings, and does not look for changes there."""
+    before = [name for name in service.follows if name in started]
+    if change.kind is not Kind.SAME or not before:
+        return change
+    return Change(service.name, Kind.RESTART, f"{before[0]} changes")
 
 
 def _images(service: Service, has: Sequence[Container]) -> str:

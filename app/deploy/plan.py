@@ -13,12 +13,13 @@ from app.deploy.docker import Container
 class Batch:
     """Services that are started together; ``bots`` counts those whose first request Telegram sees.
 
-    Unless ``is_start`` they run already, and it is only looked whether they do well.
+    Unless ``is_start`` they run already, and it is only looked whether they do well, after a restart if ``is_restart``.
     """
 
     services: tuple[str, ...]
     bots: int = 0
     is_start: bool = True
+    is_restart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ class Plan:
 
         ``bots`` says how many bots are in which service. What goes on as it is comes last: it is only looked at.
         """
-        starts = [change.service for change in self.changes if change.is_start]
+        starts = [change.service for change in self.changes if change.is_start and change.kind is not Kind.RESTART]
+        again = tuple(change.service for change in self.changes if change.kind is Kind.RESTART)
         same = [change.service for change in self.changes if change.kind is Kind.SAME]
         jobs = [name for name in (*starts, *same) if name in self.jobs] if starts else []
         needed = needed_by(self.services, [name for name in bots if name in self.services])
@@ -65,6 +67,7 @@ class Plan:
             Phase(tuple(Batch((job,)) for job in jobs), is_needed=True),
             Phase(_batches({name: bots[name] for name in starts if name in bots}, size)),
             Phase((Batch(tuple(rest)),) if rest else ()),
+            Phase((Batch(again, is_start=False, is_restart=True),) if again else ()),
             Phase((Batch(tuple(running), is_start=False),) if running else ()),
         ]
         return [phase for phase in phases if phase.batches]

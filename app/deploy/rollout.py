@@ -106,6 +106,7 @@ class Rollout:
         began = time.monotonic()
         yield from (Step(service, Stage.STARTING) for service in batch.services)
         refused = self._create(batch.services, is_alone=batch.bots > 0) if batch.is_start else {}
+        refused |= self._restart(batch.services) if batch.is_restart else {}
         yield from (Step(service, Stage.FAILED, why) for service, why in refused.items())
         yield from self._wait([service for service in batch.services if service not in refused], jobs, began)
 
@@ -126,6 +127,17 @@ class Rollout:
             found = [self._create([service], is_alone=is_alone) for service in services]
             return {service: why for refused in found for service, why in refused.items()}
         return {}
+
+    def _restart(self, services: Sequence[str]) -> dict[str, str]:
+        """Restart the containers of services; return those that are refused, and why."""
+        refused = {}
+        for container in self.engine.containers(self.project.name):
+            if container.service in services:
+                try:
+                    self.engine.restart(container.id)
+                except EngineError as error:
+                    refused[container.service] = str(error)
+        return refused
 
     def _run_containers(self, services: Sequence[str]) -> None:
         for container in self.engine.containers(self.project.name):

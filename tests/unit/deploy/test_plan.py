@@ -85,12 +85,14 @@ def test_services_are_read_from_compose() -> None:
             },
             "migrate": {"image": "app:1", "restart": "no", "depends_on": None},
             "grafana": {"image": "grafana:1", "profiles": ["monitoring"]},
+            "prometheus": {"image": "prom:1", "depends_on": {"rules": {"restart": True}, "bot": {"required": True}}},
         }
     }
-    assert services_of(config, {"bot": "1", "migrate": "2", "grafana": "3"}) == {
+    assert services_of(config, {"bot": "1", "migrate": "2", "grafana": "3", "prometheus": "4"}) == {
         "bot": Service("bot", "app:1", "1", replicas=2, needs=("migrate",)),
         "migrate": Service("migrate", "app:1", "2", is_job=True),
         "grafana": Service("grafana", "grafana:1", "3", profiles=("monitoring",)),
+        "prometheus": Service("prometheus", "prom:1", "4", needs=("rules", "bot"), follows=("rules",)),
     }
 
 
@@ -124,6 +126,29 @@ def test_what_goes_on_is_looked_at_last_and_no_job_is_run_for_it() -> None:
     plan = plan_of(ALL, running(*ALL.values()), "/srv/fleet")
     same = ("bot", "pair", "postgres", "proxy", "grafana")
     assert plan.phases(BOTS, 4) == [Phase((Batch(same, is_start=False),))]
+
+
+def test_who_has_read_what_a_job_brings_starts_again_after_its_change_and_after_all_others() -> None:
+    job = Service("rules", "app:2", "hash", "sha256:2", is_job=True)
+    reader = Service("reader", "prom:1", "hash", "sha256:p", needs=("rules",), follows=("rules",))
+    stopped = Service("stopped", "prom:1", "hash", "sha256:p", needs=("rules",), follows=("rules",))
+    services = {one.name: one for one in (job, reader, stopped, replace(BOT, image="app:2"), POSTGRES)}
+    before = [*running(replace(job, image_id="sha256:1"), reader, BOT, POSTGRES)]
+    before += [replace(one, state="exited") for one in running(stopped)]
+    plan = plan_of(services, before, "/srv/fleet")
+    assert plan.changes[:3] == (
+        Change("rules", Kind.IMAGE, "app:2 is another one now"),
+        Change("reader", Kind.RESTART, "rules changes"),
+        Change("stopped", Kind.START, "its container is exited"),
+    )
+    assert plan.phases({"bot": 1}, 4) == [
+        Phase((Batch(("rules",)),), is_needed=True),
+        Phase((Batch(("stopped",)),)),
+        Phase((Batch(("reader",), is_start=False, is_restart=True),)),
+        Phase((Batch(("bot", "postgres"), is_start=False),)),
+    ]
+    after = plan_of(services, [*running(*services.values())], "/srv/fleet")
+    assert {change.kind for change in after.changes} == {Kind.SAME}
 
 
 def test_a_changed_bot_starts_alone_after_the_jobs() -> None:
