@@ -157,7 +157,7 @@ class Sender:
             await self._sleep(flood.retry_after)
         finally:
             self._waiting.discard(chat)
-            if not self._waiting:
+            if len(self._waiting) < BOT_WIDE_CHATS:  # those left may have long waits of their own
                 self._open.set()
 
     async def _sleep(self, seconds: float) -> None:

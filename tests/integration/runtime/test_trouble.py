@@ -145,6 +145,28 @@ async def test_a_flood_of_the_whole_bot_stops_waiting_calls_too(stage: Stage) ->
     assert all([await texts(stage, learner.id) == ["first", "second", "third"] for learner in learners])
 
 
+async def test_the_long_wait_of_one_chat_among_floods_is_its_own(stage: Stage) -> None:
+    stage.course(HELLO)
+    stage.start()
+    waiting, *others = [stage.learner(learner_id=number) for number in range(10, 16)]
+    for learner, seconds in ((waiting, 600), (others[0], 3), (others[1], 3)):
+        await stage.client.add_fault("429", method="sendMessage", chat_id=learner.id, retry_after=seconds)
+    await asyncio.gather(*(learner.send("/start") for learner in (waiting, *others[:2])))
+    await until_flooded(stage)
+    for learner in others[2:]:
+        await learner.send("/start")
+    for learner in others:
+        await learner.wait_for(said("third"))
+    assert await texts(stage, waiting.id) == []
+
+
+async def until_flooded(stage: Stage) -> None:
+    """Wait until all faults have happened."""
+    async with asyncio.timeout(20):
+        while await stage.client.faults():  # noqa: ASYNC110 - the sandbox announces it to nobody
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("token", ["abc", "123", "123:ab cd"])
 async def test_a_malformed_token_leaves_the_other_bots_alone(stage: Stage, token: str) -> None:
     stage.course(HELLO)
