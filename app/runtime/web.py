@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
@@ -32,9 +33,13 @@ Method = TypeVar("Method", bound=Callable[..., Awaitable[web.StreamResponse]])
 
 log = get_log(__name__)
 
+# What aiohttp itself has to say is that requests are not HTTP: a line and a traceback for each would be too much.
+_requests = logging.getLogger(f"{__name__}.requests")
+_requests.setLevel(logging.CRITICAL)
+
 
 def bare(handler: Method) -> Method:
-    """Mark a handler for programs, which answers its errors itself: it is called without detours."""
+    """Mark a handler for programs, whose answers need no headers for browsers."""
     handler.is_bare = True  # type: ignore[attr-defined]
     return handler
 
@@ -53,7 +58,7 @@ class WebServer:
         self._listen = listen
         app = web.Application(client_max_size=BODY_LIMIT, middlewares=[_guarded])
         app.add_routes(routes)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
+        self._runner = web.AppRunner(app, access_log=None, logger=_requests, shutdown_timeout=STOP_SECONDS)
 
     @property
     def port(self) -> int:
@@ -83,17 +88,19 @@ class WebServer:
 @web.middleware
 async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer errors as JSON, and every request with the headers that protect a browser."""
-    if getattr(handler, "is_bare", False):
-        return await handler(request)
     try:
         response = await handler(request)
     except web.HTTPException as error:
         response = refusal(error.status, error.reason.lower(), {"Allow": error.headers.get("Allow", "")})
+    except (ConnectionError, web.RequestPayloadError) as error:  # anybody may send such: no reason for an alarm
+        log.debug("request cannot be read", path=request.path, reason=type(error).__name__)
+        response = refusal(400, "the request cannot be read")
     except Exception:
         log.exception("request failed", path=request.path, bot=request.match_info.get("bot"))
         response = refusal(500, "something went wrong here; try again")
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
+    if not getattr(handler, "is_bare", False):
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
     return response
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import logging
 import random
 import socket
 from typing import Any
@@ -157,6 +158,33 @@ async def test_what_is_answered_to_whom(stage: Stage, capsys: pytest.CaptureFixt
     assert "what telegram sent is no update, dropped" in log
     assert SECRET not in log
     assert stage.bot().token not in log
+
+
+async def sent_raw(port: int, content: bytes) -> bytes:
+    """Send bytes and hang up after the first line of the answer, which is returned; at once if it is to be cut off."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(content)
+    answer = b"" if content.endswith(b"cut off") else await reader.readline()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+async def test_requests_that_cannot_be_read_are_no_errors(
+    stage: Stage, port: int, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Anybody on the internet may send them: they would cost a traceback each, and ten of them an alert."""
+    stage.course(COURSE)
+    await reached(stage.start(hooked(stage)))
+    for path in ("/webhook/bot", "/app/bot/api/submit_response", "/nowhere"):
+        head = f"POST {path} HTTP/1.1\r\nHost: a\r\n{SECRET_HEADER}: {SECRET}\r\nContent-Length: 7\r\n"
+        await sent_raw(port, head.replace("7", "70").encode() + b"\r\ncut off")
+        answer = await sent_raw(port, head.encode() + b"Content-Encoding: gzip\r\n\r\nno gzip")
+        assert answer.startswith(b"HTTP/1.1 404" if path == "/nowhere" else b"HTTP/1.1 400")
+        assert (await sent_raw(port, head.replace("7", "-7").encode() + b"\r\n")).startswith(b"HTTP/1.0 400")
+    assert (await post(stage, update(1, "/start")))[0] == 200
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+    assert "request failed" not in capsys.readouterr().err
 
 
 async def test_an_update_counts_once_however_often_it_comes(stage: Stage) -> None:
