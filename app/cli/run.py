@@ -87,6 +87,7 @@ def _run(
     level = log_level or fleet.environ.get("LOG_LEVEL") or "info"
     for warning in fleet.warnings:
         print(warning)
+    _look_for_containers(fleet, bots)
     hosts = len(processes_of(fleet)) if isolate else 1
     with _alone(fleet), _database(fleet, database_wait, max_connections(hosts)) as database_url:
         if isolate:
@@ -196,6 +197,31 @@ def _free_port(wanted: int) -> int:
             probe.bind((LOCAL, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _look_for_containers(fleet: Fleet, names: list[str]) -> None:
+    """Warn of containers that run the same bots, as soon as the engine tells; nobody waits for it."""
+    import threading
+
+    if not fleet.sandbox and (fleet.path.parent / "compose.yaml").exists():  # else they have nothing to quarrel about
+        threading.Thread(target=_warn_of_containers, args=(fleet, names), daemon=True).start()
+
+
+def _warn_of_containers(fleet: Fleet, names: list[str]) -> None:
+    from app.config.host import select_bots
+    from app.deploy.docker import Engine
+    from app.deploy.project import Project
+    from app.errors import FlotillaError
+
+    try:
+        project = Project.of(fleet.path, os.environ).name
+        with Engine.connect(os.environ) as engine:
+            running = {one.service for one in engine.containers(project) if one.is_running}
+    except FlotillaError:
+        return
+    if both := [bot.name for bot in select_bots(fleet, names) if bot.service in running]:
+        text = f"containers of project {project!r} run {', '.join(both)}, too; Telegram gives updates to one program"
+        print(f"warning   {text}; end this run, or stop them: flotilla stop --in containers", flush=True)
 
 
 @contextlib.contextmanager

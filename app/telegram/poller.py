@@ -125,7 +125,8 @@ class Poller:
         seconds = round(waits.next_delay, 1)
         if isinstance(trouble, Conflict):
             log.error(
-                "another program takes this bot's updates; stop it, or give this bot a token of its own",
+                "another program takes this bot's updates: containers beside a flotilla run, an old installation, or a "
+                "webhook somebody has set; stop it, or give this bot a token of its own",
                 bot=self._name,
                 reason=trouble.description,
                 seconds=seconds,

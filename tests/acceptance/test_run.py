@@ -15,14 +15,17 @@ from pathlib import Path
 from queue import Queue
 from threading import Thread
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import aiohttp
 import pytest
 
+from app.config.tokens import sandbox_token
+from app.deploy.docker import ONE_OFF, PROJECT, SERVICE
 from app.runtime.library import Library
 from app.sandbox.client import SandboxClient
-from app.store.embedded import running_url
-from tests.acceptance.project import free_port
+from app.sandbox.server import Sandbox
+from tests.acceptance.project import docker, free_port
 from tests.stage import play, said, script_of
 
 ROOT = Path(__file__).parents[2]
@@ -138,12 +141,33 @@ async def test_the_example_fleet(server_folder: Path) -> None:
 
 
 def test_ctrl_c_before_the_bots_are_started_ends_as_usual(solo: Path) -> None:
-    with running(solo, "--port", "0") as run:
-        run.wait_line("database  embedded PostgreSQL")
+    with running(solo, "--port", "0", DATABASE_URL=f"postgresql://me@127.0.0.1:{free_port()}/db") as run:
+        run.wait_line("waiting for the database")
         assert run.interrupt() == 0
         assert run.lines[-1] == "stopped"
         assert "Traceback" not in "\n".join(run.lines)
-    assert running_url(solo / ".flotilla" / "postgres") is None
+
+
+@pytest.mark.containers
+async def test_containers_with_the_same_bots_are_told_of(solo: Path, image: str) -> None:
+    project = f"flotilla-test-{uuid4().hex[:8]}"
+    labels = {PROJECT: project, SERVICE: "solo", ONE_OFF: "False"}
+    options = [part for name, text in labels.items() for part in ("--label", f"{name}={text}")]
+    container = docker("run", "--detach", "--rm", "--init", *options, f"flotilla-test:{image}", "sleep", "600").strip()
+    (solo / "compose.yaml").write_text("services: {}\n")
+    try:
+        async with Sandbox() as telegram:
+            config = f"telegram: {telegram.url}\nbots: [{{name: solo, token_env: SOLO_TOKEN, folder: solo}}]\n"
+            (solo / "bots_config.yaml").write_text(config)
+            with running(solo, COMPOSE_PROJECT_NAME=project, SOLO_TOKEN=sandbox_token("solo")) as run:
+                assert run.wait_line("warning   ") == (
+                    f"warning   containers of project {project!r} run solo, too; Telegram gives updates to one "
+                    "program; end this run, or stop them: flotilla stop --in containers"
+                )
+                run.wait_line("polling")
+                assert run.interrupt() == 0
+    finally:
+        docker("rm", "--force", container)
 
 
 async def test_learners_go_on_after_a_power_cut(solo: Path) -> None:

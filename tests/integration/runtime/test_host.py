@@ -142,8 +142,8 @@ async def test_two_pollers_of_one_token(stage: Stage, capsys: pytest.CaptureFixt
         async with aiohttp.ClientSession() as http, http.get(url, params={"timeout": 30}) as answer:
             assert answer.status == 409  # the host has come back
     assert (
-        "another program takes this bot's updates; stop it, or give this bot a token of its own"
-        in capsys.readouterr().out
+        "another program takes this bot's updates: containers beside a flotilla run, an old installation, or a webhook "
+        "somebody has set; stop it, or give this bot a token of its own" in capsys.readouterr().out
     )
     learner = stage.learner()
     await learner.send("/start")

@@ -54,6 +54,16 @@ def words(url: str) -> list[str]:
         return [word for (word,) in connection.execute("SELECT word FROM word ORDER BY word")]
 
 
+def test_no_server_is_left_of_a_start_that_is_interrupted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("app.store.embedded._ready_socket", interrupt)
+    with pytest.raises(KeyboardInterrupt), embedded(folder):
+        pass
+    assert servers_of(folder) == []
+
+
 def test_data_stays_from_one_start_to_the_next(folder: Path) -> None:
     for word in ("a", "b"):
         with embedded(folder) as url:
