@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 WIDE = 1000
 """Columns where the output is no terminal."""
 
-NOTHING = "nothing of {config} runs here; start it in containers with 'flotilla up', or with 'flotilla run'"
+NOTHING = (
+    "nothing of {config} runs here; start it in containers with 'flotilla up', or with 'flotilla run'"
+    " (of what systemd or supervisord runs, they tell)"
+)
 
 
 def status(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 TIMEOUT = 180
 """Seconds for a service to become healthy; the health check of a bot is patient for two minutes."""
+
+EXIT_INTERRUPTED = 130
+"""What shells expect of a program that Ctrl+C has ended."""
 
 SMALLEST_BATCH = 4
 """So many bots are started at once also on a machine with one processor; else two for each."""
@@ -44,7 +49,7 @@ def up(
 
     fleet, text = _checked(config, scripts)
     _alone(config)
-    with engine_and_project(config) as (engine, project):
+    with engine_and_project(config) as (engine, project), _interruptible():
         if not dry_run:
             _prepare(fleet, project, text, is_quiet=json)
         plan = _plan(engine, project, fleet, text, bots or (), profile or ())
@@ -82,6 +87,16 @@ def _checked(config: Path, scripts: Path | None) -> tuple[Fleet, str]:
     for warning in fleet.warnings:
         typer.echo(f"warning: {warning}", err=True)
     return fleet, compose(fleet)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Say what becomes of the fleet when Ctrl+C comes in the middle: bots may be made and not started."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("interrupted; what has started goes on, and `flotilla up` does the rest", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 def _alone(config: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from socket import gaierror
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,9 @@ CONNECTIONS = 32
 
 API = "1.44"
 """The API that we speak: of Docker 25, the first that knows ``start_interval``, which compose.yaml uses."""
+
+ADDRESS = "look at DOCKER_HOST, or at 'docker context ls'"
+"""Where the address of the engine comes from, if it is not the usual one."""
 
 INSTALL = "https://docs.docker.com/engine/install/"
 
@@ -418,10 +422,12 @@ def _trouble(where: str, causes: Sequence[BaseException]) -> str:
         return f"you have no permission to use the Docker engine {where}; {remedy}"
     if any(isinstance(cause, TimeoutError | Timeout) for cause in causes):
         return f"the Docker engine {where} does not answer; look why with 'sudo systemctl status docker'"
+    if any(isinstance(cause, gaierror) for cause in causes):
+        return f"no Docker engine answers {where}: nobody knows a machine of that name; {ADDRESS}"
     if any(isinstance(cause, FileNotFoundError | ConnectionRefusedError) for cause in causes):
         remedy = f"start it ('sudo systemctl start docker'), or install it: {INSTALL}; 'flotilla run' needs none"
         return f"no Docker engine answers {where}; {remedy}"
-    return f"the Docker engine {where} cannot be used: {masked(str(causes[0]))}"
+    return f"the Docker engine {where} cannot be used: {masked(str(causes[0]))}; {ADDRESS}"
 
 
 # --- what the engine says, in our words -----------------------------------------------------------------------------

@@ -224,6 +224,39 @@ def test_stopped_bots_are_started_again_by_up(mended: Project) -> None:
     assert containers(mended)["two"][0] == before["two"][0]
 
 
+def test_bots_without_their_database_are_a_failure_to_doctor_and_to_status(mended: Project) -> None:
+    docker("stop", f"{mended.name}-postgres-1")
+    found = mended.flotilla("doctor", expect=1).stdout.splitlines()
+    assert [line for line in found if line.startswith("fail ")] == [
+        "fail     database   its container does not run, and bots do; `flotilla start postgres` starts it;"
+        " `flotilla logs postgres` says why"
+    ]
+    row = status(mended, "postgres")["postgres"]
+    assert (row["state"], row["note"]) == ("exited", "it is stopped; start it: flotilla start postgres")
+    mended.flotilla("start", "postgres")
+    wait_told(mended, "one", "polling")
+
+
+def test_an_up_that_is_interrupted_says_how_to_go_on(mended: Project) -> None:
+    mended.flotilla("stop", "one")
+    command = [sys.executable, "-m", "app.cli.main", "up", "one"]
+    with subprocess.Popen(
+        command,
+        cwd=mended.folder,
+        env=mended.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as up:
+        assert up.stdout is not None
+        assert up.stderr is not None
+        assert up.stdout.readline() == "start    one       its container is exited\n"
+        up.send_signal(signal.SIGINT)
+        said = up.stderr.read()
+    assert (said, up.returncode) == ("interrupted; what has started goes on, and `flotilla up` does the rest\n", 130)
+    mended.flotilla("up", "one")
+
+
 def test_down_asks_before_it_deletes_the_database(fleet: Project) -> None:
     fleet.flotilla("down", "--volumes", expect=1)  # nobody answers
     assert "one" in containers(fleet)

@@ -27,6 +27,10 @@ async def examine_database(fleet: Fleet, environ: Mapping[str, str]) -> list[Fin
         with _way(fleet, environ) as (place, url):
             if url is None:
                 return [warning("database", place, "`flotilla up` or `flotilla run` starts it")]
+            if not url:
+                return [
+                    fail("database", place, "`flotilla start postgres` starts it; `flotilla logs postgres` says why")
+                ]
             return await _examine(fleet, place, url)
     except FlotillaError as error:
         return [warning("database", f"not checked: {error}")]
@@ -34,7 +38,10 @@ async def examine_database(fleet: Fleet, environ: Mapping[str, str]) -> list[Fin
 
 @contextmanager
 def _way(fleet: Fleet, environ: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:
-    """Lend what the database is called and its URL; ``None`` when none runs. Raises ``FlotillaError``."""
+    """Lend what the database is called and its URL; ``None`` when none runs, empty when bots run without it.
+
+    Raises ``FlotillaError``.
+    """
     folder = fleet.path.parent
     if url := fleet.environ.get("DATABASE_URL"):
         yield "the one in DATABASE_URL", url
@@ -53,9 +60,11 @@ def _way(fleet: Fleet, environ: Mapping[str, str]) -> Iterator[tuple[str, str | 
     from app.deploy.project import Project
 
     with Engine.connect(environ, 5) as engine:
-        container = running_postgres(engine, Project.of(fleet.path, environ))
+        project = Project.of(fleet.path, environ)
+        container = running_postgres(engine, project)
+        bots = {one.service for one in engine.containers(project.name) if one.is_running} & set(hosts_of(fleet))
     if container is None:
-        yield "its container does not run", None
+        yield ("its container does not run, and bots do", "") if bots else ("its container does not run", None)
         return
     with way_to(container, fleet.environ) as url:
         yield f"in container {container.name}", url

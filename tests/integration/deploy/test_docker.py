@@ -290,7 +290,18 @@ def test_an_address_that_is_none() -> None:
     with pytest.raises(EngineError) as error:
         Engine.connect({"DOCKER_HOST": "gopher://example.org"})
     assert str(error.value) == (
-        "the Docker engine at gopher://example.org cannot be used: Invalid bind address protocol: gopher://example.org"
+        "the Docker engine at gopher://example.org cannot be used: Invalid bind address protocol: gopher://example.org;"
+        " look at DOCKER_HOST, or at 'docker context ls'"
+    )
+
+
+@pytest.mark.usefixtures("leaky")
+def test_an_address_that_nobody_knows() -> None:
+    with pytest.raises(EngineError) as error:
+        Engine.connect({"DOCKER_HOST": "tcp://no-such-machine.invalid:2375"})
+    assert str(error.value) == (
+        "no Docker engine answers at tcp://no-such-machine.invalid:2375: nobody knows a machine of that name;"
+        " look at DOCKER_HOST, or at 'docker context ls'"
     )
 
 
