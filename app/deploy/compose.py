@@ -22,7 +22,6 @@ from app.config.version import is_ordered, newest
 from app.deploy import monitoring
 from app.deploy.proxy import BOT_PORT, CERTIFICATE, HEALTH_PORT, KEY, caddyfile, ports, routes
 from app.deploy.text import Value, Verbatim, lines, scalar
-from app.errors import EXIT_CONFIG, FlotillaError
 
 LOCAL_IMAGE = "flotilla"
 """Name of the image that is built from the checkout."""
@@ -188,19 +187,9 @@ CONFIG = """\
 """
 
 
-class SharedLogFileError(FlotillaError):
-    """Two processes would write one file, and lose lines of each other when it is put aside."""
-
-    exit_code = EXIT_CONFIG
-
-
 def compose(fleet: Fleet) -> str:
-    """Write the whole compose file of a fleet.
-
-    Raises ``SharedLogFileError``: all log files are in one folder there.
-    """
+    """Write the whole compose file of a fleet."""
     hosts = hosts_of(fleet)
-    _require_own_log_files(fleet)
     proxy = bool(routes(fleet))
     parts = [HEADER.format(config=fleet.path.name), _shared(fleet), monitoring.SHARED]
     parts += ["\nservices:", _postgres(fleet, hosts)]
@@ -421,21 +410,9 @@ def _has_certificate(fleet: Fleet) -> bool:
     return fleet.webhook is not None and fleet.webhook.ssl_cert_path is not None
 
 
-def _require_own_log_files(fleet: Fleet) -> None:
-    firsts: dict[str, Bot] = {}
-    for bot in fleet.bots:
-        if bot.log_file is None:
-            continue
-        first = firsts.setdefault(PurePosixPath(bot.log_file).name, bot)
-        if (first.service, first.log_file) != (bot.service, bot.log_file):
-            raise SharedLogFileError(
-                f"{first.name} and {bot.name} have the log_file {first.log_file!r} and {bot.log_file!r}, "
-                "and containers have all log files in one folder; give each a file name of its own"
-            )
-
-
 def _log_file(bot: Bot) -> str | None:
-    return str(PurePosixPath(LOG_FOLDER, PurePosixPath(bot.log_file).name)) if bot.log_file else None
+    """Return where a bot's log file is in its container; a folder for each service, as they have one volume."""
+    return str(PurePosixPath(LOG_FOLDER, bot.service, PurePosixPath(bot.log_file).name)) if bot.log_file else None
 
 
 def _token(fleet: Fleet, bot: Bot) -> str:

@@ -15,7 +15,7 @@ from app.config.host import host_settings
 from app.config.options import COMMANDS
 from app.config.settings import BotSettings, HostSettings, Mode
 from app.config.template import references, resolve
-from app.deploy.compose import SharedLogFileError, hosts_of
+from app.deploy.compose import hosts_of
 from app.errors import EXIT_CONFIG, FlotillaError
 
 LOCAL = "127.0.0.1"
@@ -36,6 +36,12 @@ OF_THE_MACHINE = frozenset(
 
 OF_ALL = ("LOG_LEVEL", "LOG_FORMAT", "LOG_TEXTS", "TELEGRAM_LIMITS")
 """Variables with which the operator sets all hosts."""
+
+
+class SharedLogFileError(FlotillaError):
+    """Two processes would write one file, and lose lines of each other when it is put aside."""
+
+    exit_code = EXIT_CONFIG
 
 
 class MissingVariablesError(FlotillaError):

@@ -209,7 +209,7 @@ async def test_no_secret_is_seen_anywhere(project: Project) -> None:
             told[f"{service}:{file}"] = docker("exec", container, "cat", file)
         scrape = "from urllib.request import urlopen; print(urlopen('http://127.0.0.1:9400/metrics').read().decode())"
         told[f"{service}/metrics"] = docker("exec", container, "python", "-c", scrape)
-    told["log file"] = docker("exec", project.containers("called")[0], "cat", "/var/log/flotilla/called.log")
+    told["log file"] = docker("exec", project.containers("called")[0], "cat", "/var/log/flotilla/called/called.log")
     dump = ("exec", "-T", "postgres", "pg_dump", "-U", "flotilla", "-d", "flotilla")
     told["the database"] = project.compose(*dump)
     told["files"] = "".join(

@@ -15,7 +15,7 @@ from app.config.fleet import Bot, Fleet
 from app.config.load import load_fleet
 from app.config.rules import RESERVED_NAMES
 from app.config.settings import Mode
-from app.deploy.compose import SharedLogFileError, compose, max_connections, unset_variables
+from app.deploy.compose import compose, max_connections, unset_variables
 
 CASES = Path(__file__).parents[2] / "cases" / "compose"
 CHECKOUT = Path(__file__).parents[3]
@@ -132,18 +132,15 @@ def test_a_bot_with_other_dialogs_changes_nothing_but_its_service() -> None:
     assert before == after
 
 
-def test_log_files_of_one_name_would_be_one_file() -> None:
+def test_no_two_services_write_one_log_file() -> None:
     files = {"one": "one/bot.log", "other": "other/bot.log"}
-    one, other = (
-        Bot.model_construct(name=name, bot_name=name, token_env="T", log_file=file) for name, file in files.items()
-    )
-    with pytest.raises(SharedLogFileError) as caught:
-        compose(fleet_of([one, other]))
-    assert str(caught.value) == (
-        "one and other have the log_file 'one/bot.log' and 'other/bot.log', and containers have all log files in one "
-        "folder; give each a file name of its own"
-    )
-    pair = [bot.model_copy(update={"group": "pair", "log_file": "bot.log"}) for bot in (one, other)]
+    bots = [Bot.model_construct(name=name, bot_name=name, token_env="T", log_file=file) for name, file in files.items()]
+    services = parsed(fleet_of(bots))["services"]
+    assert [services[name]["environment"]["BOT_LOG_FILE"] for name in files] == [
+        "/var/log/flotilla/one/bot.log",
+        "/var/log/flotilla/other/bot.log",
+    ]
+    pair = [bot.model_copy(update={"group": "pair"}) for bot in bots]
     assert parsed(fleet_of(pair))["services"]["pair"]
 
 

@@ -16,9 +16,9 @@ from app.config.fleet import Fleet
 from app.config.host import host_settings
 from app.config.load import load_fleet
 from app.config.settings import RUNBOOK
-from app.deploy.compose import SharedLogFileError
 from app.deploy.process import (
     MissingVariablesError,
+    SharedLogFileError,
     environment,
     of_the_machine,
     processes_of,
