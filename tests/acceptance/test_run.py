@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import random
@@ -160,12 +161,11 @@ async def test_containers_with_the_same_bots_are_told_of(solo: Path, image: str)
             config = f"telegram: {telegram.url}\nbots: [{{name: solo, token_env: SOLO_TOKEN, folder: solo}}]\n"
             (solo / "bots_config.yaml").write_text(config)
             with running(solo, COMPOSE_PROJECT_NAME=project, SOLO_TOKEN=sandbox_token("solo")) as run:
-                assert run.wait_line("warning   ") == (
+                assert await asyncio.to_thread(run.wait_line, "warning   ") == (
                     f"warning   containers of project {project!r} run solo, too; Telegram gives updates to one "
                     "program; end this run, or stop them: flotilla stop --in containers"
                 )
-                run.wait_line("polling")
-                assert run.interrupt() == 0
+                assert await asyncio.to_thread(run.interrupt) == 0
     finally:
         docker("rm", "--force", container)
 
