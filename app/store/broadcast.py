@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, LiteralString
 
-from psycopg import AsyncConnection
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+from app.store.connection import Connect
 from app.store.rows import Json
-
-Connect = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
 
 
 class Kind(StrEnum):

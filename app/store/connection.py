@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from time import monotonic
 from typing import Any
 
@@ -50,6 +51,9 @@ TELL_SECONDS = 10.0
 
 PAUSE = 1.0
 """Seconds between two attempts."""
+
+Connect = Callable[[], AbstractAsyncContextManager[psycopg.AsyncConnection]]
+"""Lends a connection; what is not committed by the end of the block is rolled back."""
 
 Notify = Callable[[float, str], None]
 """Told before each pause: seconds that remain, and why the database did not answer."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
-Connect = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
+from app.store.connection import Connect
 
 
 class NothingToUndo(Exception):

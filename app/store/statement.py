@@ -257,10 +257,6 @@ SET_JOB_MESSAGE = """
     UPDATE job SET message_id = %(message_id)s WHERE botname = %(botname)s AND job_id = %(job_id)s
 """
 
-COUNT_JOBS = """
-    SELECT count(*) FROM job WHERE botname = %(botname)s
-"""
-
 TAKE_JOB = """
     DELETE FROM job WHERE botname = %(botname)s AND job_id = %(job_id)s
 """

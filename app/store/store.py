@@ -209,13 +209,6 @@ class Store:
         parameters = {"botname": botname, "job_id": job_id, "message_id": message_id}
         await self._execute(statement.SET_JOB_MESSAGE, parameters)
 
-    async def count_jobs(self, botname: str) -> int:
-        """Return how many jobs of the bot are not done."""
-        async with self._connect() as connection:
-            cursor = await connection.execute(statement.COUNT_JOBS, {"botname": botname})
-            row = await cursor.fetchone()
-        return row[0] if row else 0
-
     async def pending(self, botname: str, chat_ids: Collection[int] | None = None) -> list[OutboxMessage]:
         """Return the bot's unsent messages that are ours to send, or those of these chats, in order.
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from psycopg import AsyncConnection
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-Connect = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
+from app.store.connection import Connect
 
 CRASH_MINUTES = 15
 """For so long a crash counts."""
@@ -170,7 +168,7 @@ class Watch:
         self._connect = connect
 
     async def report(self, host: str, entries: Collection[Entry], *, is_first: bool = False) -> None:
-        """Say how a host's bots do. The ``first`` time, those that ran on hosts that are gone count as crashed there.
+        """Say how a host's bots do; if ``is_first``, those that ran on hosts that are gone count as crashed there.
 
         The host must be alive for others, see ``BotLocks``.
         """

@@ -100,7 +100,8 @@ async def test_a_job_with_a_defect_is_given_up_after_three_attempts(store: Store
     assert [(one.chat_id, type(one.event)) for one in results] == [(8, ReplyReceived), (7, ReplyFailed)]
     attempts = [workshop.worker.began.get_nowait() for _ in range(4)]
     assert sorted((job.chat_id, job.attempts) for job in attempts) == [(7, 1), (7, 2), (7, 3), (8, 1)]
-    assert await store.count_jobs("bot") == 0
+    (figures,) = await store.figures(["bot"])
+    assert figures.jobs_open == 0
 
 
 async def test_a_job_that_ends_the_process_again_and_again_is_given_up(store: Store, database_url: str) -> None:
