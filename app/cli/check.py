@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.cli.database import DEFAULT_CONFIG
 from app.cli.findings import Findings, Format, Walks, json_of, print_findings
 from app.config.options import DEFAULT_OPTIONS, Options
 from app.errors import EXIT_CONFIG, Problem
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from app.course.course import Course, Courses
     from app.runtime.robot import Failure, Robot
 
-DEFAULT_CONFIG = Path("bots_config.yaml")
 WALKS = 1000
 
 _ANY_PAGE = "https://example.org/app/"

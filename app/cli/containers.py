@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.cli.database import DEFAULT_CONFIG as DEFAULT_CONFIG
+
 if TYPE_CHECKING:
     from app.deploy.change import Service
     from app.deploy.docker import Engine
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
 BotsArgument = Annotated[list[str] | None, typer.Argument(metavar="BOT", help="Names of bots, groups or services.")]
 ConfigOption = Annotated[Path, typer.Option(help="The fleet.")]
-DEFAULT_CONFIG = Path("bots_config.yaml")
 
 
 @contextmanager

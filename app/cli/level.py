@@ -13,7 +13,6 @@ from app.errors import FlotillaError
 
 if TYPE_CHECKING:
     from app.config.fleet import Fleet
-    from app.deploy.docker import Container, Engine
 
 Request = dict[str, Any]
 
@@ -76,6 +75,7 @@ def _tell_containers(fleet: Fleet, requests: list[Request]) -> set[str]:
     from app.deploy.compose import hosts_of
     from app.deploy.docker import Engine
     from app.deploy.project import Project
+    from app.deploy.survey import ask_host
 
     hosts = hosts_of(fleet)
     with Engine.connect(os.environ) as engine:
@@ -88,25 +88,6 @@ def _tell_containers(fleet: Fleet, requests: list[Request]) -> set[str]:
                 what = "no bot of the fleet runs" if name is None else f"bot {name!r} does not run"
                 raise NotRunningError(f"{what}, neither here nor in containers; start it first")
             for container in chosen:
-                _require_done(_asked(engine, container, request))
+                ask_host(engine, container, **request)
     named = {request["bot"] for request in requests} - {None}
     return named or {bot.name for one in running for bot in hosts[one.service]}
-
-
-def _asked(engine: Engine, container: Container, request: Request) -> Request:
-    """Return the answer of the host in a container."""
-    import json
-
-    ran = engine.exec(container.id, ["python", "-m", "app.runtime.ask", json.dumps(request)])
-    try:
-        answer: Request = json.loads(ran.output)
-    except ValueError:
-        reason = (ran.errors or ran.output).strip().splitlines()[-1:]
-        text = f"container {container.name!r} does not answer ({''.join(reason)}); its version may be too old for that"
-        raise FlotillaError(text) from None
-    return answer
-
-
-def _require_done(answer: Request) -> None:
-    if answer.get("ok") is not True:
-        raise FlotillaError(str(answer.get("error")))

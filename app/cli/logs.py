@@ -173,13 +173,10 @@ def _files(
     found: Fleets, names: Sequence[str], since: datetime | None, tail: int | None, follow: bool
 ) -> tuple[Iterator[Entry], int]:
     from app.cli.logfile import follow_files, read_files
-    from app.deploy.compose import hosts_of
-    from app.deploy.target import targets
+    from app.deploy.target import bots_of, targets
 
     fleet = found.fleet
-    hosts = hosts_of(fleet)
-    meant = targets(fleet, names)
-    bots = {name for one in meant for name in ([one.bot] if one.bot else [bot.name for bot in hosts[one.service]])}
+    bots = set(bots_of(fleet, targets(fleet, names)))
     chosen = [bot for bot in fleet.bots if not names or bot.name in bots]
     files = {bot.name: fleet.path.parent / bot.log_file for bot in chosen if bot.log_file}
     if not files:

@@ -43,7 +43,6 @@ class WhereError(FlotillaError):
 PlaceOption = Annotated[
     Place | None, typer.Option("--in", help="Which bots are meant, where containers and a `flotilla run` are running.")
 ]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")]
 
 PARALLEL = 8
 """How many containers are stopped or started at the same time."""
@@ -89,21 +88,18 @@ def is_run(found: Fleets, place: Place | None) -> bool:
 
 
 def _run_tasks(order: Order, names: Sequence[str], found: Fleets) -> list[list[Task]]:
-    from app.deploy.compose import hosts_of
-    from app.deploy.target import targets
+    from app.deploy.target import bots_of, targets
 
     run = found.run
     if run is None:
         return []
     running = list(dict.fromkeys(bot["bot"] for bot in run.status["bots"]))  # replicas are told together
-    meant = targets(found.fleet, names)
-    hosts = hosts_of(found.fleet)
-    chosen = [bot for one in meant for bot in ([one.bot] if one.bot else [bot.name for bot in hosts[one.service]])]
+    chosen = bots_of(found.fleet, targets(found.fleet, names)) if names else running
 
     def work(bot: str) -> str:
         return str(run.ask(do=order.value, bot=bot).get("note", ""))
 
-    return [[Task(bot, partial(work, bot)) for bot in (chosen if names else running)]]
+    return [[Task(bot, partial(work, bot)) for bot in chosen]]
 
 
 def _container_tasks(order: Order, names: Sequence[str], found: Fleets) -> list[list[Task]]:

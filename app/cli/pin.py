@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.cli.containers import DEFAULT_CONFIG, ConfigOption
 from app.cli.database import DryRunOption, JsonOption, print_json, with_store
 from app.errors import EXIT_FAILED, EXIT_USAGE, FlotillaError
 
@@ -21,12 +22,10 @@ if TYPE_CHECKING:
     from app.store.store import Store
 
 NameArgument = Annotated[str, typer.Argument(metavar="BOT", help="The bot's name in the config.")]
-FleetOption = Annotated[Path, typer.Option(help="The fleet.")]
 TimeoutOption = Annotated[
     float,
     typer.Option(min=1, max=3600, help="Seconds that the new version has to become healthy and hear of Telegram."),
 ]
-CONFIG = Path("bots_config.yaml")
 TIMEOUT = 120.0
 
 
@@ -39,7 +38,7 @@ class BadVersion(FlotillaError):
 def pin(
     bot: NameArgument,
     version: Annotated[str, typer.Argument(metavar="VERSION", help="The image tag.")],
-    config: FleetOption = CONFIG,
+    config: ConfigOption = DEFAULT_CONFIG,
     timeout: TimeoutOption = TIMEOUT,
     json: JsonOption = False,
     dry_run: DryRunOption = False,
@@ -59,7 +58,7 @@ def pin(
 
 def rollback(
     bot: NameArgument,
-    config: FleetOption = CONFIG,
+    config: ConfigOption = DEFAULT_CONFIG,
     timeout: TimeoutOption = TIMEOUT,
     json: JsonOption = False,
     dry_run: DryRunOption = False,

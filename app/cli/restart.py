@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from app.cli.containers import DEFAULT_CONFIG, BotsArgument, ConfigOption
-from app.cli.order import DryRunOption, Order, PlaceOption, give
+from app.cli.database import DryRunOption
+from app.cli.order import Order, PlaceOption, give
 
 
 def restart(

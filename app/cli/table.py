@@ -84,7 +84,7 @@ def cells(rows: Sequence[Row], now: datetime, width: int | None) -> tuple[list[C
     texts = {column.title: [column.text(row, now) for row in rows] for column in COLUMNS}
     shown = [column for column in COLUMNS if any(texts[column.title])]
     widths = {column.title: max(len(column.title), *map(len, texts[column.title])) for column in shown}
-    while width is not None and sum(widths[one.title] + GAP for one in shown) - GAP > width and shown[-1].rank >= 0:
+    while width is not None and sum(widths[one.title] + GAP for one in shown) - GAP > width:
         last = max(shown, key=lambda column: column.rank)
         if last.rank == 0:
             break

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.cli.containers import DEFAULT_CONFIG, ConfigOption
 from app.cli.database import JsonOption, print_json, with_store
-from app.cli.pin import CONFIG, FleetOption
 from app.errors import FlotillaError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ MOST_PINS = 20
 
 def versions(
     bot: Annotated[str | None, typer.Argument(metavar="BOT", help="The bot's name; default: all.")] = None,
-    config: FleetOption = CONFIG,
+    config: ConfigOption = DEFAULT_CONFIG,
     json: JsonOption = False,
 ) -> None:
     """Show the version of each bot, the versions there are here and in the registry, and the history of pins."""

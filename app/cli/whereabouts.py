@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from app.deploy.survey import Survey
 
 
-class NothingRunsError(FlotillaError):
-    """Neither containers nor a run of this config are there."""
-
-
 @dataclass(frozen=True, slots=True)
 class Run:
     """A ``flotilla run`` that answers at ``socket``, and what it told of itself."""

@@ -41,8 +41,10 @@ def ask_host(engine: Engine, container: Container, **request: Any) -> dict[str, 
     try:
         answer = dict(json.loads(ran.output))
     except (ValueError, TypeError):
-        answer = {"error": ran.output.strip() or ran.errors.strip() or f"exit code {ran.code}"}
-    if ran.code:
+        reason = "".join((ran.errors or ran.output).strip().splitlines()[-1:]) or f"exit code {ran.code}"
+        text = f"container {container.name!r} does not answer ({reason}); its version may be too old for that"
+        raise FlotillaError(text) from None
+    if answer.get("ok") is not True:
         raise FlotillaError(str(answer.get("error")))
     return answer
 

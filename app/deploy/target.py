@@ -38,6 +38,14 @@ def targets(fleet: Fleet, names: Sequence[str], others: Collection[str] = ()) ->
     return list(dict.fromkeys(known[name] for name in names))
 
 
+def bots_of(fleet: Fleet, meant: Sequence[Target]) -> list[str]:
+    """Name the bots that are meant, in the order of the targets; services beside the bots have none."""
+    hosts = hosts_of(fleet)
+    return [
+        name for one in meant for name in ([one.bot] if one.bot else [bot.name for bot in hosts.get(one.service, ())])
+    ]
+
+
 def _known(fleet: Fleet, others: Collection[str]) -> dict[str, Target]:
     hosts = hosts_of(fleet)
     bots = {
