@@ -5,52 +5,71 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import AsyncIterator, Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.cli.database import DEFAULT_CONFIG
+from app.cli.migrate import DATABASE_WAIT_SECONDS
+from app.cli.sandbox import PORT
+
 if TYPE_CHECKING:
     from app.config.fleet import Fleet
 
-SANDBOX_PORT = 8080
 LOCAL = "127.0.0.1"
+
+BotsArgument = Annotated[list[str] | None, typer.Argument(metavar="BOT", help="Names of bots; default: all.")]
+ConfigOption = Annotated[Path, typer.Option(help="The fleet's config.")]
+ScriptsOption = Annotated[Path | None, typer.Option(help="Folder of the courses; default: beside the config.")]
+PortOption = Annotated[
+    int, typer.Option(envvar="SANDBOX_PORT", help="Port of the sandbox's chat page.", min=0, max=65535)
+]
+PagesPortOption = Annotated[
+    int | None,
+    typer.Option(
+        envvar="PAGES_PORT",
+        help="Port of webhooks and mini apps' pages; default: the one after that of the chat page, if it is free.",
+        min=1,
+        max=65535,
+    ),
+]
+MetricsPortOption = Annotated[
+    int | None,
+    typer.Option(
+        envvar="METRICS_PORT",
+        help="Port of /metrics, on this machine, the first of several with --isolate; default: none.",
+        min=1,
+        max=65535,
+    ),
+]
+WaitOption = Annotated[float, typer.Option(help="Seconds to wait for the database of DATABASE_URL.", min=0)]
+LevelOption = Annotated[str | None, typer.Option(help="debug, info, warning or error; default: LOG_LEVEL, else info.")]
+IsolateOption = Annotated[
+    bool, typer.Option("--isolate", help="Each bot or group in a process of its own, started again when it dies.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where a run listens: the chat page (0: anywhere), and if that is said, webhooks and pages, and the metrics."""
+
+    chat_page: int
+    pages: int | None
+    metrics: int | None
 
 
 def run(
-    bots: Annotated[list[str] | None, typer.Argument(metavar="BOT", help="Names of bots; default: all.")] = None,
-    config: Annotated[Path, typer.Option(help="The fleet's config.")] = Path("bots_config.yaml"),
-    scripts: Annotated[Path | None, typer.Option(help="Folder of the courses; default: beside the config.")] = None,
-    port: Annotated[
-        int, typer.Option(envvar="SANDBOX_PORT", help="Port of the sandbox's chat page.", min=0, max=65535)
-    ] = SANDBOX_PORT,
-    pages_port: Annotated[
-        int | None,
-        typer.Option(
-            envvar="PAGES_PORT",
-            help="Port of webhooks and mini apps' pages; default: the one after that of the chat page, if it is free.",
-            min=1,
-            max=65535,
-        ),
-    ] = None,
-    metrics_port: Annotated[
-        int | None,
-        typer.Option(
-            envvar="METRICS_PORT",
-            help="Port of /metrics, on this machine, the first of several with --isolate; default: none.",
-            min=1,
-            max=65535,
-        ),
-    ] = None,
-    database_wait: Annotated[
-        float, typer.Option(help="Seconds to wait for the database of DATABASE_URL.", min=0)
-    ] = 60.0,
-    log_level: Annotated[
-        str | None, typer.Option(help="debug, info, warning or error; default: LOG_LEVEL, else info.")
-    ] = None,
-    isolate: Annotated[
-        bool, typer.Option("--isolate", help="Each bot or group in a process of its own, started again when it dies.")
-    ] = False,
+    bots: BotsArgument = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    scripts: ScriptsOption = None,
+    port: PortOption = PORT,
+    pages_port: PagesPortOption = None,
+    metrics_port: MetricsPortOption = None,
+    database_wait: WaitOption = DATABASE_WAIT_SECONDS,
+    log_level: LevelOption = None,
+    isolate: IsolateOption = False,
 ) -> None:
     """Run bots in this process until Ctrl+C.
 
@@ -58,7 +77,8 @@ def run(
     telegram: sandbox the chat page is served too. Pages of mini apps are served on this machine.
     """
     with contextlib.suppress(KeyboardInterrupt):  # before those that serve have learned what to do at Ctrl+C
-        _run(config, scripts, bots or [], port, pages_port, metrics_port, database_wait, log_level, isolate=isolate)
+        ports = Ports(port, pages_port, metrics_port)
+        _run(config, scripts, bots or [], ports, database_wait, log_level, isolate=isolate)
     print("stopped")
 
 
@@ -66,9 +86,7 @@ def _run(
     config: Path,
     scripts: Path | None,
     bots: list[str],
-    port: int,
-    pages_port: int | None,
-    metrics_port: int | None,
+    ports: Ports,
     database_wait: float,
     log_level: str | None,
     *,
@@ -83,83 +101,67 @@ def _run(
 
     configure_logs(style_of(os.environ.get("LOG_FORMAT")) or "text", log_level or "info")
     fleet = load_fleet(config, os.environ, scripts)
-    select_bots(fleet, bots)
+    chosen = fleet.model_copy(update={"bots": select_bots(fleet, bots)})
     level = log_level or fleet.environ.get("LOG_LEVEL") or "info"
     for warning in fleet.warnings:
         print(warning)
     _look_for_containers(fleet, bots)
     hosts = len(processes_of(fleet)) if isolate else 1
+    serve = _serve_apart if isolate else _serve
     with _alone(fleet), _database(fleet, database_wait, max_connections(hosts)) as database_url:
-        if isolate:
-            run_loop(_serve_apart(fleet, bots, database_url, port, pages_port, metrics_port, level))
-        else:
-            run_loop(_serve(fleet, bots, database_url, port, pages_port, metrics_port, level))
+        run_loop(serve(fleet, chosen, database_url, ports, level))
 
 
-async def _serve_apart(
-    fleet: Fleet,
-    names: list[str],
-    database_url: str,
-    port: int,
-    pages_port: int | None,
-    metrics_port: int | None,
-    log_level: str,
-) -> None:
+async def _serve_apart(fleet: Fleet, chosen: Fleet, database_url: str, ports: Ports, log_level: str) -> None:
+    """Run the ``chosen`` part of a fleet, each bot or group in a process of its own."""
     from app.cli.isolate import programs_of, run_programs
-    from app.config.host import select_bots
     from app.deploy.process import processes_of
 
-    chosen = fleet.model_copy(update={"bots": select_bots(fleet, names)})
     processes = processes_of(chosen)
-    taken = set(range(metrics_port, metrics_port + len(processes))) if metrics_port is not None else set()
+    taken = set(range(ports.metrics, ports.metrics + len(processes))) if ports.metrics is not None else set()
 
     def pages(number: int) -> int:
-        found = pages_address(pages_port and pages_port + number, port + number if port else 0, taken)
+        wanted, chat_page = ports.pages and ports.pages + number, ports.chat_page and ports.chat_page + number
+        found = pages_address(wanted, chat_page, taken)
         taken.add(found[1])
         return found[1]
 
-    async with _sandbox(fleet, port) as telegram_url:
+    async with _sandbox(fleet, ports.chat_page) as telegram_url:
         programs = programs_of(
             chosen,
             processes,
             database_url=database_url,
             telegram_url=telegram_url,
             pages_port=pages,
-            metrics_port=metrics_port,
+            metrics_port=ports.metrics,
             log_level=log_level,
         )
         started = list(programs)
-        if metrics_port is not None:
+        if ports.metrics is not None:
             for process in processes:
-                print(f"metrics   http://{LOCAL}:{metrics_port + process.index}/metrics ({process.name})", flush=True)
+                print(f"metrics   http://{LOCAL}:{ports.metrics + process.index}/metrics ({process.name})", flush=True)
         _tell(chosen, telegram_url)
         await run_programs(chosen, processes, started)
 
 
-async def _serve(
-    fleet: Fleet,
-    names: list[str],
-    database_url: str,
-    port: int,
-    pages_port: int | None,
-    metrics_port: int | None,
-    log_level: str,
-) -> None:
-    from app.config.host import host_settings, select_bots
+async def _serve(fleet: Fleet, chosen: Fleet, database_url: str, ports: Ports, log_level: str) -> None:
+    """Run the ``chosen`` part of a fleet in this process."""
+    from app.config.host import host_settings
+    from app.deploy.process import has_page
     from app.runtime.ask import RUN_SOCKET, control_socket
     from app.runtime.main import serve, start_logs
 
-    async with _sandbox(fleet, port) as telegram_url:
-        has_pages = fleet.sandbox or any(fleet.app_url(bot) or fleet.webhook_url(bot) for bot in fleet.bots)
-        metrics = (LOCAL, metrics_port) if metrics_port is not None else None
-        listen = pages_address(pages_port, port, {metrics_port}) if has_pages else None
+    async with _sandbox(fleet, ports.chat_page) as telegram_url:
+        metrics = (LOCAL, ports.metrics) if ports.metrics is not None else None
+        has_pages = any(has_page(fleet, bot) for bot in fleet.bots)
+        listen = pages_address(ports.pages, ports.chat_page, {ports.metrics}) if has_pages else None
         settings = host_settings(
-            fleet, names, database_url=database_url, telegram_url=telegram_url, listen=listen, metrics=metrics
+            chosen, database_url=database_url, telegram_url=telegram_url, listen=listen, metrics=metrics
         )
         start_logs(settings, fleet.environ, "text", log_level)
-        if metrics_port is not None:
-            print(f"metrics   http://{LOCAL}:{metrics_port}/metrics", flush=True)
-        _tell(fleet.model_copy(update={"bots": select_bots(fleet, names)}), telegram_url)
+        if ports.metrics is not None:
+            print(f"metrics   http://{LOCAL}:{ports.metrics}/metrics", flush=True)
+        _tell(chosen, telegram_url)
         await serve(settings, control_socket(fleet.path.parent / RUN_SOCKET))
 
 
