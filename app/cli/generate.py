@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, assert_never
 
 import typer
 
@@ -62,7 +62,7 @@ def generate(
     changed = [path for path in changes if changes[path]]
     for path in texts if not changed else ():
         typer.echo(f"{path} is up to date")
-    if changed and (check or dry_run):
+    if check or dry_run:
         typer.echo("".join(changes.values()), nl=False)
     else:
         _make_folders(target, config, output)
@@ -98,11 +98,11 @@ def _generated(target: Target, config: Path, scripts: Path | None, output: Path 
     """Return the texts of a target's files."""
     match target:
         case Target.COMPOSE:
-            from app.deploy.compose import compose
+            from app.deploy.compose import compose, unset_variables
 
             fleet = _fleet(config, scripts)
             text = compose(fleet)
-            _warn_of_unset(text, fleet)
+            _warn_of_unset(unset_variables(text, fleet.environ), fleet)
             return {output or config.parent / "compose.yaml": text}
         case Target.SCHEMA:
             from app.config.schema import schema
@@ -120,8 +120,10 @@ def _generated(target: Target, config: Path, scripts: Path | None, output: Path 
             fleet = _fleet(config, scripts)
             _warn_of_environment(fleet)
             return {output or config.parent / "supervisord.conf": supervisord(fleet, _place(config, scripts))}
-        case _:
+        case Target.SWARM | Target.KUBERNETES:
             raise UnsupportedTargetError(f"target {target.value!r} is not supported yet; use 'compose'")
+        case _:
+            assert_never(target)
 
 
 def _place(config: Path, scripts: Path | None) -> Place:
@@ -147,10 +149,8 @@ def _warn_of_environment(fleet: Fleet, *, needs_plain_lines: bool = False) -> No
     from app.deploy.process import variables_of
     from app.deploy.systemd import misread_lines
 
+    _warn_of_unset([name for name in variables_of(fleet) if not fleet.environ.get(name)], fleet)
     path = fleet.path.parent / ".env"
-    names = [name for name in variables_of(fleet) if not fleet.environ.get(name)]
-    if names:
-        typer.echo(f"warning: before you start, put {', '.join(names)} into {path}", err=True)
     if needs_plain_lines and path.is_file():
         for number in misread_lines(path.read_text(encoding="utf-8")):
             remedy = "write NAME=value, without 'export', and comments in lines of their own"
@@ -168,10 +168,7 @@ def _fleet(config: Path, scripts: Path | None) -> Fleet:
     return fleet
 
 
-def _warn_of_unset(text: str, fleet: Fleet) -> None:
-    from app.deploy.compose import unset_variables
-
-    names = unset_variables(text, fleet.environ)
+def _warn_of_unset(names: Sequence[str], fleet: Fleet) -> None:
     if names:
         path = fleet.path.parent / ".env"
         typer.echo(f"warning: before you start, put {', '.join(names)} into {path}", err=True)

@@ -166,3 +166,11 @@ def test_a_file_for_supervisord(folder: Path) -> None:
     assert generate("--target", "supervisor").stdout == "wrote supervisord.conf\n"
     assert (folder / ".flotilla" / "supervisor").is_dir()
     assert generate("--target", "supervisor", "--check").exit_code == 0
+
+
+@pytest.mark.parametrize("option", ["--check", "--dry-run"])
+def test_a_look_at_a_current_file_makes_no_folder(folder: Path, option: str) -> None:
+    generate("--target", "supervisor")
+    (folder / ".flotilla" / "supervisor").rmdir()
+    assert generate("--target", "supervisor", option).exit_code == 0
+    assert not (folder / ".flotilla" / "supervisor").exists()
