@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from textwrap import indent
+from typing import Any
 from urllib.parse import urlsplit
 
 from app.config.dialog import Dialog
@@ -17,7 +18,7 @@ from app.config.options import COMMANDS
 from app.config.rules import memory_bytes, split_url
 from app.config.settings import MAX_CONNECTIONS, Mode
 from app.config.template import Reference, rewrite
-from app.config.tokens import SANDBOX_TOKEN, sandbox_token
+from app.config.tokens import ALERTS, SANDBOX_TOKEN, sandbox_token
 from app.config.version import is_ordered, newest
 from app.deploy import monitoring
 from app.deploy.proxy import BOT_PORT, CERTIFICATE, HEALTH_PORT, KEY, caddyfile, ports, routes
@@ -380,6 +381,18 @@ def _group(fleet: Fleet, bots: Sequence[Bot]) -> dict[str, Value]:
 
 
 def _hosted(fleet: Fleet, bot: Bot) -> HostedBot:
+    return hosted_bot(
+        fleet,
+        bot,
+        log_file=_log_file(bot),
+        webhook_url=_webhook_url(fleet, bot),
+        app_url=fleet.app_url(bot),
+        dialog=fleet.dialog_of(bot) if bot.dialog else None,
+    )
+
+
+def hosted_bot(fleet: Fleet, bot: Bot, **more: Any) -> HostedBot:
+    """Describe a bot to its host; ``more`` are those of its fields that depend on where that runs."""
     return HostedBot(
         name=bot.name,
         bot_name=bot.bot_name,
@@ -387,14 +400,11 @@ def _hosted(fleet: Fleet, bot: Bot) -> HostedBot:
         folder=bot.folder,
         mode=bot.mode,
         language=bot.language,
-        log_file=_log_file(bot),
-        webhook_url=_webhook_url(fleet, bot),
         fallback=bot.fallback,
         commands=bot.commands,
         keywords=bot.keywords,
         admins=bot.admins,
-        app_url=fleet.app_url(bot),
-        dialog=fleet.dialog_of(bot) if bot.dialog else None,
+        **more,
     )
 
 
@@ -426,7 +436,7 @@ def _password(fleet: Fleet) -> str:
 
 
 def _server(fleet: Fleet) -> dict[str, str]:
-    url = "http://sandbox:8080" if fleet.sandbox else fleet.telegram
+    url = monitoring.SANDBOX_URL if fleet.sandbox else fleet.telegram
     return {"TELEGRAM_API_URL": _escaped(url)} if url else {}
 
 
@@ -452,7 +462,7 @@ def _alerts(fleet: Fleet) -> dict[str, str]:
     token = f"${{{fleet.alerts.token_env}:?put the token of the bot that sends alerts into .env}}"
     return {
         "ALERTS_CHAT_ID": _escaped(str(fleet.alerts.chat_id)),
-        ALERTS_TOKEN: sandbox_token("alerts") if fleet.sandbox else token,
+        ALERTS_TOKEN: sandbox_token(ALERTS) if fleet.sandbox else token,
         **({"ALERTS_RUNBOOK": _escaped(fleet.alerts.runbook)} if fleet.alerts.runbook else {}),
         "ALERTS_MONITORING": " ".join(monitoring.READY_URLS),
     }

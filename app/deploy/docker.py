@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from socket import gaierror
@@ -72,7 +72,6 @@ class Container:
     image_id: str
     config_hash: str
     started_at: datetime | None
-    finished_at: datetime | None
     labels: Mapping[str, str] = field(repr=False)
 
     @property
@@ -84,6 +83,15 @@ class Container:
     def is_ready(self) -> bool:
         """Whether it runs and, if it has a check, is healthy."""
         return self.is_running and self.health in (None, "healthy")
+
+    @property
+    def ending(self) -> str:
+        """How it ended, if it has."""
+        if self.error:
+            return self.error
+        if self.is_out_of_memory:
+            return "ended for want of memory"
+        return f"ended with exit code {self.exit_code}" if self.exit_code else "ended"
 
     @property
     def version(self) -> str | None:
@@ -221,20 +229,26 @@ class Engine:
         labels = [f"{PROJECT}={project}", f"{ONE_OFF}=False"]
         with self._talking():
             ids = [one["Id"] for one in self._client.containers(all=True, filters={"label": labels})]
-        found = [container for container in map(self._found, ids) if container is not None]
-        return sorted(found, key=lambda one: (one.service, one.number))
+        return sorted(self.those_left(ids), key=lambda one: (one.service, one.number))
 
     def container(self, container_id: str) -> Container:
         """Look at one container."""
         with self._talking():
             return _container(self._client.inspect_container(container_id))
 
-    def _found(self, container_id: str) -> Container | None:
-        """Look at a container of a list, which may have been removed meanwhile."""
-        try:
-            return self.container(container_id)
-        except ContainerGoneError:
-            return None
+    def those_left(self, ids: Iterable[str]) -> list[Container]:
+        """Look at containers, some of which may have been removed meanwhile."""
+        found = []
+        for container_id in ids:
+            with suppress(ContainerGoneError):
+                found.append(self.container(container_id))
+        return found
+
+    def start_services(self, project: str, services: Collection[str]) -> None:
+        """Start those containers of a project's services that do not run."""
+        for container in self.containers(project):
+            if container.service in services and not container.is_running:
+                self.start(container.id)
 
     def start(self, container_id: str) -> None:
         """Start a container; one that runs goes on."""
@@ -451,7 +465,6 @@ def _container(found: Any) -> Container:
         image_id=found["Image"],
         config_hash=labels.get(CONFIG_HASH, ""),
         started_at=_time(state.get("StartedAt")),
-        finished_at=_time(state.get("FinishedAt")),
         labels=labels,
     )
 

@@ -208,9 +208,7 @@ class Pinning:
     def _up(self) -> None:
         """Replace the service's containers alone; ``docker compose up`` would run the migrations again."""
         self.project.replace(self.plan.service)
-        for container in self._containers():
-            if not container.is_running:
-                self.engine.start(container.id)
+        self.engine.start_services(self.project.name, [self.plan.service])
 
     def _wait(self, seconds: float) -> None:
         """Return once all containers are healthy, and every bot has polled or looked at its webhook in one of them."""

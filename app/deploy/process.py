@@ -12,10 +12,9 @@ from app.config.dialog import ELEVENLABS_KEY, OPENAI_KEY, Dialog
 from app.config.environment import BOTS_VARIABLE, HostedBot
 from app.config.fleet import Bot, Fleet
 from app.config.host import host_settings
-from app.config.options import COMMANDS
 from app.config.settings import BotSettings, HostSettings, Mode
 from app.config.template import references, resolve
-from app.deploy.compose import hosts_of
+from app.deploy.compose import hosted_bot, hosts_of
 from app.errors import EXIT_CONFIG, FlotillaError
 
 LOCAL = "127.0.0.1"
@@ -173,13 +172,14 @@ def _texts(value: object) -> Iterator[str]:
 
 def _webhook(settings: HostSettings) -> dict[str, str]:
     listen = {"PAGES_ADDRESS": settings.listen[0], "PAGES_PORT": str(settings.listen[1])} if settings.listen else {}
-    for webhook in (bot.webhook for bot in settings.bots if bot.webhook is not None):
-        return listen | {
-            "WEBHOOK_SECRET_TOKEN": webhook.secret_token,
-            "WEBHOOK_MAX_CONNECTIONS": str(webhook.max_connections),
-            "WEBHOOK_SSL_CERT": str(webhook.certificate.absolute()) if webhook.certificate else "",
-        }
-    return listen
+    webhook = next((bot.webhook for bot in settings.bots if bot.webhook is not None), None)
+    if webhook is None:
+        return listen
+    return listen | {
+        "WEBHOOK_SECRET_TOKEN": webhook.secret_token,
+        "WEBHOOK_MAX_CONNECTIONS": str(webhook.max_connections),
+        "WEBHOOK_SSL_CERT": str(webhook.certificate.absolute()) if webhook.certificate else "",
+    }
 
 
 def _bots(fleet: Fleet, process: Process, settings: HostSettings) -> dict[str, str]:
@@ -188,19 +188,11 @@ def _bots(fleet: Fleet, process: Process, settings: HostSettings) -> dict[str, s
 
 
 def _hosted(fleet: Fleet, process: Process, bot: Bot, settings: BotSettings) -> HostedBot:
-    return HostedBot(
-        name=bot.name,
-        bot_name=bot.bot_name,
-        token_env=None if fleet.sandbox else bot.token_variable,
-        folder=bot.folder,
-        mode=bot.mode,
-        language=bot.language,
+    return hosted_bot(
+        fleet,
+        bot,
         log_file=log_file(fleet, process, bot),
         webhook_url=settings.webhook.url if settings.webhook else None,
-        fallback=bot.fallback,
-        commands=tuple(name for name in COMMANDS if name in settings.options.commands),
-        keywords=bot.keywords,
-        admins=bot.admins,
         app_url=settings.options.app_url,
         dialog=fleet.dialog_of(bot),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app.config.pace import earliest
-from app.deploy.docker import Container, ContainerGoneError, Engine, EngineError
+from app.deploy.docker import Container, Engine, EngineError
 from app.deploy.plan import Batch, Phase
 from app.deploy.project import ComposeError, Project
 
@@ -51,7 +51,7 @@ def outcome(containers: Sequence[Container], *, is_job: bool = False) -> tuple[S
 def _job(container: Container) -> tuple[Stage, str]:
     if container.state not in ("exited", "dead"):
         return Stage.STARTING, ""
-    return (Stage.FAILED, _ended(container)) if container.exit_code else (Stage.READY, "")
+    return (Stage.FAILED, container.ending) if container.exit_code else (Stage.READY, "")
 
 
 def _stage(container: Container) -> tuple[Stage, str]:
@@ -60,18 +60,10 @@ def _stage(container: Container) -> tuple[Stage, str]:
     if container.is_running and container.health == "unhealthy":  # so it is called, too, when it has ended
         return Stage.FAILED, "runs, but is not healthy"
     if container.restarts >= RESTARTS and not container.is_running:
-        return Stage.FAILED, f"{_ended(container)}, again and again"
+        return Stage.FAILED, f"{container.ending}, again and again"
     if container.state in ("exited", "dead"):
-        return Stage.FAILED, _ended(container)
+        return Stage.FAILED, container.ending
     return Stage.STARTING, ""
-
-
-def _ended(container: Container) -> str:
-    if container.error:
-        return container.error
-    if container.is_out_of_memory:
-        return "ended for want of memory"
-    return f"ended with exit code {container.exit_code}" if container.exit_code else "ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +110,7 @@ class Rollout:
         try:
             if is_alone:
                 self.project.create(services)
-                self._run_containers(services)
+                self.engine.start_services(self.project.name, services)
             else:
                 self.project.up(services)
         except (ComposeError, EngineError) as error:
@@ -139,11 +131,6 @@ class Rollout:
                     refused[container.service] = str(error)
         return refused
 
-    def _run_containers(self, services: Sequence[str]) -> None:
-        for container in self.engine.containers(self.project.name):
-            if container.service in services and not container.is_running:
-                self.engine.start(container.id)
-
     def _wait(self, services: Sequence[str], jobs: frozenset[str], began: float) -> Iterator[Step]:
         ids: dict[str, list[str]] = {service: [] for service in services}
         for container in self.engine.containers(self.project.name):
@@ -152,7 +139,7 @@ class Rollout:
         waiting = list(services)
         while waiting:
             for service in list(waiting):
-                stage, why = outcome(self._look(ids[service]), is_job=service in jobs)
+                stage, why = outcome(self.engine.those_left(ids[service]), is_job=service in jobs)
                 seconds = time.monotonic() - began
                 if stage is Stage.STARTING and seconds > self.timeout:
                     stage, why = Stage.FAILED, f"is not healthy after {self.timeout:.0f} s"
@@ -161,12 +148,3 @@ class Rollout:
                     yield Step(service, stage, why, seconds)
             if waiting:
                 time.sleep(LOOK_SECONDS)
-
-    def _look(self, ids: Sequence[str]) -> list[Container]:
-        found = []
-        for container_id in ids:
-            try:
-                found.append(self.engine.container(container_id))
-            except ContainerGoneError:
-                continue
-        return found

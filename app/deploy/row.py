@@ -211,10 +211,10 @@ def _end(container: Container) -> str:
         return "its host has not told how it does" if container.health == "unhealthy" else ""
     if container.error:
         return container.error
-    why = "ended for want of memory" if container.is_out_of_memory else f"ended with exit code {container.exit_code}"
+    log = f"see its log: flotilla logs {container.service}"
     if container.state == "restarting":
-        return f"{why}, restarted {container.restarts} times; see its log: flotilla logs {container.service}"
-    return f"{why}; see its log: flotilla logs {container.service}" if container.exit_code else ""
+        return f"{container.ending}, restarted {container.restarts} times; {log}"
+    return f"{container.ending}; {log}" if container.exit_code else ""
 
 
 def _bot_note(told: Mapping[str, Any], anew: str) -> str:

@@ -212,7 +212,7 @@ def _unit(fleet: Fleet, place: Place, description: str, service: str, needs: Seq
         after=" ".join(["network-online.target", "postgresql.service", *needs]),
         requires=f"Requires={' '.join(needs)}\n" if needs else "",
         service=service,
-        folder=_path(place.folder),
+        folder=_escaped(place.folder),
         env_file=_word(place.folder / ".env"),
         limits=LIMITS.format(memory=memory),
         homes=_homes(
@@ -257,11 +257,6 @@ def _word(text: str | Path) -> str:
     """Write one word of a list."""
     escaped = _escaped(text).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"' if set(" ;:'\"\\") & set(str(text)) else escaped
-
-
-def _path(path: Path) -> str:
-    """Write a path that is all of a line."""
-    return _escaped(path)
 
 
 def _escaped(text: str | Path) -> str:

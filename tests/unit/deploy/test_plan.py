@@ -36,7 +36,6 @@ RUNNING = Container(
     image_id="sha256:1",
     config_hash="hash",
     started_at=None,
-    finished_at=None,
     labels={WORKING_FOLDER: "/srv/fleet"},
 )
 
