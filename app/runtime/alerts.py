@@ -244,12 +244,9 @@ def _paragraphs(head: str, alarms: Sequence[Alarm], now: datetime, runbook: str)
 
 
 def _by_alert(alarms: Sequence[Alarm]) -> Iterator[tuple[str, list[Alarm]]]:
-    order = [str(alert) for alert in Alert]
-    rank = {name: position for position, name in enumerate(order)}
-    for alert, same in groupby(
-        sorted(alarms, key=lambda alarm: (rank.get(alarm.alert, len(rank)), alarm.alert, alarm.subject)),
-        key=lambda alarm: alarm.alert,
-    ):
+    rank = {str(alert): position for position, alert in enumerate(Alert)}
+    ordered = sorted(alarms, key=lambda alarm: (rank.get(alarm.alert, len(rank)), alarm.alert, alarm.subject))
+    for alert, same in groupby(ordered, key=lambda alarm: alarm.alert):
         yield alert, list(same)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -41,39 +42,33 @@ def _webhook_error(bot: Bot) -> float | None:
     return info.error_date if info is not None else None
 
 
-def _outbox(bot: Bot) -> float | None:
-    known = bot.figures
-    return known.outbox if known is not None else None
-
-
 def _outbox_age(bot: Bot) -> float | None:
     known = bot.figures
     return (known.outbox_age or 0.0) if known is not None else None
 
 
-def _timers_late(bot: Bot) -> float | None:
-    known = bot.figures
-    return known.timers_late if known is not None else None
+def _figure(name: str) -> Read:
+    """Return what reads one of the figures that the database told."""
 
+    def read(bot: Bot) -> float | None:
+        known = bot.figures
+        return getattr(known, name) if known is not None else None
 
-def _jobs_open(bot: Bot) -> float | None:
-    known = bot.figures
-    return known.jobs_open if known is not None else None
-
-
-def _certificate_expiry(bot: Bot) -> float | None:
-    return bot.certificate_expiry
+    return read
 
 
 OF_BOTS: dict[str, tuple[str, Read]] = {
     "flotilla_poll_age_seconds": ("Time since Telegram last answered a getUpdates, or the polling began", _poll_age),
     "flotilla_webhook_pending_updates": ("Updates that Telegram could not deliver yet", _webhook_pending),
     "flotilla_webhook_last_error_timestamp_seconds": ("When a delivery to the webhook failed last", _webhook_error),
-    "flotilla_certificate_expiry_timestamp_seconds": ("When the webhook's certificate expires", _certificate_expiry),
-    "flotilla_outbox_messages": ("Messages that Telegram has not accepted yet", _outbox),
+    "flotilla_certificate_expiry_timestamp_seconds": (
+        "When the webhook's certificate expires",
+        attrgetter("certificate_expiry"),
+    ),
+    "flotilla_outbox_messages": ("Messages that Telegram has not accepted yet", _figure("outbox")),
     "flotilla_outbox_age_seconds": ("Age of the oldest of them; 0 without any", _outbox_age),
-    "flotilla_timers_late": ("Timers that were due several seconds ago", _timers_late),
-    "flotilla_jobs_open": ("Jobs that are not done", _jobs_open),
+    "flotilla_timers_late": ("Timers that were due several seconds ago", _figure("timers_late")),
+    "flotilla_jobs_open": ("Jobs that are not done", _figure("jobs_open")),
 }
 """Gauges with a value per bot."""
 

@@ -91,12 +91,8 @@ class Phone:
             self.buttons[message_id] = buttons
 
 
-def _text_refused(text: str, parse_mode: ParseMode | None) -> tuple[str, ...]:
-    return _refused(text, parse_mode)
-
-
 @lru_cache(maxsize=10_000)
-def _refused(text: str, parse_mode: ParseMode | None) -> tuple[str, ...]:
+def _text_refused(text: str, parse_mode: ParseMode | None) -> tuple[str, ...]:
     """Return what Telegram would refuse about a text, in as many messages as it takes.
 
     Broken markup is no reason: the sender goes on with the plain text, and ``app.course.proof`` names the author's.

@@ -127,7 +127,7 @@ class Turn:
     async def is_participant(self, course_id: str, username: str | None, chat_id: int) -> bool:
         """Tell whether this person may take the restricted course, and bind a matching username to the person.
 
-        The username (without ``@``, exact case) counts only until its row is bound.
+        The username (without ``@``, in whatever case) counts only until its row is bound.
         """
         parameters = {"botname": self._botname, "course_id": course_id, "username": username, "chat_id": chat_id}
         cursor = await self._connection.execute(statement.BIND_PARTICIPANT, parameters)
