@@ -135,13 +135,12 @@ def text_of(stored: StoredCourse) -> str:
 
     It is the text that was imported, with its comments, unless somebody has changed the elements since.
     """
-    import yaml
+    from app.course.stored import to_yaml
 
     elements = _bodies(stored)
     if stored.yaml and (not stored.elements or _bodies_of_text(stored.yaml) == list(elements.items())):
         return stored.yaml if stored.yaml.endswith("\n") else f"{stored.yaml}\n"
-    text: str = yaml.safe_dump(elements, allow_unicode=True, sort_keys=False, width=120)
-    return text
+    return to_yaml(stored.elements)
 
 
 def _bodies(stored: StoredCourse) -> dict[str, Any]:

@@ -68,6 +68,7 @@ def test_elements_changed_since_the_import_win(flotilla: Flotilla, database_url:
         "  type: message",
         "  text: Привет",
         "  button: 'on'",
+        "",
         "Bye:",
         "  type: end",
     ]
