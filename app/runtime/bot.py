@@ -21,6 +21,7 @@ from app.engine.event import Event
 from app.observe.logs import get_log
 from app.observe.metrics import meter_of
 from app.observe.work import Work, call_bot, work_on
+from app.pause import pause
 from app.runtime.decision import Rules
 from app.runtime.dialogs import Dialogs, Workplace
 from app.runtime.intake import Intake
@@ -221,7 +222,7 @@ class Bot:
         """Run the bot, first waiting ``delay`` seconds."""
         work_on(Work(self.settings.name))
         try:
-            await self._pause(delay)
+            await pause(delay, self._stop)
             self._api = self._services.session.bot(self.settings.token)
             await self._identify()
             self.has_left = not self.botname
@@ -305,7 +306,7 @@ class Bot:
             log.info(reason, bot=self.settings.name)
         self.state = State.STANDBY
         self.figures = self.funnels = None
-        await self._pause(STANDBY_SECONDS)
+        await pause(STANDBY_SECONDS, self._stop)
 
     async def _serve_until(self, death: asyncio.Event) -> None:
         lost = asyncio.create_task(death.wait())
@@ -491,10 +492,5 @@ class Bot:
                 log.warning(
                     "cannot start yet", bot=self.settings.name, reason=trouble.description, seconds=round(seconds, 1)
                 )
-                await self._pause(seconds)
+                await pause(seconds, self._stop)
         return None
-
-    async def _pause(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()

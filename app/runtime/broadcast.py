@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
 from app.observe.logs import get_log
+from app.pause import pause
 from app.runtime.decision import Rules
 from app.runtime.settler import when_available
 from app.runtime.turn import Result
@@ -80,10 +80,7 @@ class Broadcasts:
         """
         while not self._is_stopped:
             self._changed.clear()
-            seconds = await self._go_on_or_report()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._changed.wait()
+            await pause(await self._go_on_or_report(), self._changed)
 
     async def _go_on_or_report(self) -> float:
         try:

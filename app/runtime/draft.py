@@ -13,6 +13,7 @@ from app.course.element import ParseMode
 from app.course.markup import split
 from app.engine.reply import to_html
 from app.observe.logs import get_log
+from app.pause import pause
 from app.telegram.api import BotApi
 from app.telegram.encode import MESSAGE_LIMIT
 from app.telegram.error import FloodWait, Rejected, TelegramError, Unavailable
@@ -106,12 +107,10 @@ class Draft:
             self._told.clear()
             if self._ended.is_set():
                 return
-            pause = await self._show()
-            if pause is None:
+            seconds = await self._show()
+            if seconds is None:
                 return
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._ended.wait()
+            await pause(seconds, self._ended)
 
     async def _show(self) -> float | None:
         """Show the text as it is now, and return how long to wait before the next time; ``None``: no more."""

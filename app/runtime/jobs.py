@@ -11,6 +11,7 @@ from typing import Protocol
 from app.observe.logs import get_log
 from app.observe.metrics import Meter, meter_of
 from app.observe.work import Work, work_on
+from app.pause import pause
 from app.runtime.settler import when_available
 from app.runtime.turn import Feed
 from app.store.errors import StoreUnavailable
@@ -116,9 +117,7 @@ class Jobs:
             while not self._is_stopped:
                 self._changed.clear()
                 await self._begin_some()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LONGEST_SLEEP):
-                        await self._changed.wait()
+                await pause(LONGEST_SLEEP, self._changed)
         finally:
             extending.cancel()
             await self._leave()

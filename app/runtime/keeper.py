@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from app.config.settings import WebhookSettings
 from app.errors import FlotillaError
 from app.observe.logs import get_log
+from app.pause import pause
 from app.store.errors import StoreUnavailable
 from app.telegram.api import BotApi
 from app.telegram.backoff import Backoff
@@ -143,15 +144,15 @@ class Keeper:
             except TokenRefused:
                 raise
             except FloodWait as flood:
-                await self._pause(flood.retry_after)
+                await pause(flood.retry_after, self._stop)
             except (Unavailable, StoreUnavailable) as trouble:
                 log.warning("cannot look at the webhook", bot=self._name, reason=str(trouble))
-                await self._pause(next(waits))
+                await pause(next(waits), self._stop)
             except (TelegramError, CertificateUnreadableError) as refusal:
                 self._report("the webhook cannot be set", str(refusal))
                 if self._polling is not None:
                     return
-                await self._pause(next(waits))
+                await pause(next(waits), self._stop)
             else:
                 waits.reset()
                 self.info, self.looked_at = info, datetime.now(UTC)
@@ -211,7 +212,7 @@ class Keeper:
                 raise
             except TelegramError as trouble:
                 log.warning("cannot remove the webhook yet", bot=self._name, reason=trouble.description)
-                await self._pause(next(waits))
+                await pause(next(waits), self._stop)
 
     def _report(self, text: str, reason: str, **more: object) -> None:
         remedy = f"see that {self._settings.url} reaches the proxy from outside, or give the bot fallback: polling"
@@ -223,9 +224,4 @@ class Keeper:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._doubt.wait()
-                await self._pause(self._pace.trial)
-
-    async def _pause(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
+                await pause(self._pace.trial, self._stop)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
+from app.pause import pause
 from app.runtime.settler import when_available
 from app.store.rows import Timer
 from app.store.store import Store
@@ -51,9 +51,4 @@ class Timers:
             if due:
                 await self._deliver(due)
             else:
-                await self._sleep(min([LONGEST_SLEEP, *(timer.seconds for timer in coming)]))
-
-    async def _sleep(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
+                await pause(min([LONGEST_SLEEP, *(timer.seconds for timer in coming)]), self._changed)

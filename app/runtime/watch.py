@@ -18,6 +18,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 from app.config.settings import AlertSettings, HostSettings
 from app.observe.logs import get_log
 from app.observe.metrics import TOKENS_REFUSED
+from app.pause import pause
 from app.runtime import alerts
 from app.runtime.alerts import Alert, Finding, News, findings, news, noted, text_of, told
 from app.runtime.bot import Bot, Services, State
@@ -198,9 +199,7 @@ class Watcher:
         """Look again and again until ``stop``; nothing that goes wrong here ends it."""
         while not self._stop.is_set():
             await self.look()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._messenger.pace.tick):
-                    await self._stop.wait()
+            await pause(self._messenger.pace.tick, self._stop)
 
     async def look(self) -> None:
         """Report what this host's bots do, and look at all if this host has the watch."""

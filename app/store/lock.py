@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from enum import StrEnum
 from typing import Any, LiteralString
 
 import psycopg
 
+from app.pause import pause
 from app.store.connection import SESSION, parameters_of, place_of
 from app.store.errors import store_errors
 
@@ -212,9 +212,7 @@ async def _readable(descriptor: int, seconds: float) -> None:
     came = asyncio.Event()
     loop.add_reader(own, came.set)
     try:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await came.wait()
+        await pause(seconds, came)
     finally:
         loop.remove_reader(own)
         os.close(own)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from app.observe.logs import get_log
+from app.pause import pause
 from app.telegram.api import BotApi
 from app.telegram.backoff import Backoff
 from app.telegram.decode import ALLOWED_UPDATES, Update, decode
@@ -70,10 +70,10 @@ class Poller:
             except TokenRefused:
                 raise
             except FloodWait as flood:
-                await self._pause(flood.retry_after)
+                await pause(flood.retry_after, self._stop)
             except TelegramError as trouble:
                 self._note(trouble, waits)
-                await self._pause(next(waits))
+                await pause(next(waits), self._stop)
             else:
                 waits.reset()
                 self._has_answer = True
@@ -115,11 +115,6 @@ class Poller:
         if updates:
             await self._handle(updates)
             self._offset = max(update.update_id for update in updates) + 1
-
-    async def _pause(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
 
     def _note(self, trouble: TelegramError, waits: Backoff) -> None:
         seconds = round(waits.next_delay, 1)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from app.observe.logs import get_log
 from app.observe.metrics import Meter, SendOutcome, meter_of
+from app.pause import pause
 from app.telegram.api import ANSWER_TIMEOUT, BotApi
 from app.telegram.backoff import Backoff
 from app.telegram.encode import Request
@@ -161,10 +161,9 @@ class Sender:
                 self._open.set()
 
     async def _sleep(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._closed.wait()
-                raise SenderClosedError
+        await pause(seconds, self._closed)
+        if self._closed.is_set():
+            raise SenderClosedError
 
     def _count(self, request: Request, outcome: SendOutcome) -> None:
         self._meter.called(request.method, outcome)
