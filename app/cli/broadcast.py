@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.5
 """How often progress is looked at."""
 
-CAPTION_LIMIT = 1024
-"""Characters of the text below a photo, as a learner sees it."""
-
 SEGMENTS = "all, active:7d, finished:COURSE, unfinished:COURSE, tag:NAME, or a CSV file of chat ids"
 
 _CHAT_ID = re.compile(r"-?[0-9]{1,16}", re.ASCII)
@@ -150,7 +147,7 @@ def message_of(text: str, file: str, mode: str | None, photo: str | None) -> tup
     Raises ``FlotillaError`` when Telegram would refuse it, or when it would take more than one message.
     """
     from app.course.element import ParseMode
-    from app.course.markup import TEXT_LIMIT, MarkupError, parse, utf16_length
+    from app.course.markup import CAPTION_LIMIT, TEXT_LIMIT, MarkupError, parse, utf16_length
 
     modes = {known.value.lower(): known for known in ParseMode}
     if mode is not None and mode.lower() not in modes:

@@ -20,6 +20,9 @@ from app.errors import FlotillaError
 TEXT_LIMIT = 4096
 """UTF-16 code units of a message after entity parsing."""
 
+CAPTION_LIMIT = 1024
+"""The same of a caption."""
+
 
 class MarkupError(FlotillaError):
     """Telegram would refuse this text; the error is what it says after "Bad Request: "."""

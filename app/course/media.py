@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-_GOOGLE_HOSTS = {"drive.google.com", "docs.google.com", "drive.usercontent.google.com"}
+GOOGLE_HOSTS = {"drive.google.com", "docs.google.com", "drive.usercontent.google.com"}
 _FILE_ID = re.compile(r"(?:id=|/d/|download\?id=)([\w-]+)")
 _DOWNLOAD = "https://drive.usercontent.google.com/download?id="
 
@@ -26,5 +26,5 @@ def media_url(url: str) -> str:
         host = urlsplit(url).hostname
     except ValueError:
         return url
-    found = _FILE_ID.search(url) if host in _GOOGLE_HOSTS else None
+    found = _FILE_ID.search(url) if host in GOOGLE_HOSTS else None
     return _DOWNLOAD + found[1] if found else url

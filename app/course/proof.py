@@ -18,12 +18,9 @@ from app.course.document import Items, Node, Scalar, Table
 from app.course.element import AnyElement, Audio, Dialog, MiniApp, ParseMode, Section, Test
 from app.course.fields import MAX_RATE
 from app.course.graph import check_graph
-from app.course.markup import MarkupError, parse, split, utf16_length
+from app.course.markup import CAPTION_LIMIT, MarkupError, parse, split, utf16_length
 from app.course.report import Place, Report, nearest, quote
 from app.errors import Problem
-
-CAPTION_LIMIT = 1024
-"""UTF-16 code units of a caption (Bot API, ``sendAudio``)."""
 
 MAX_BUTTONS = 100
 """Most buttons that Telegram takes under one message."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 from urllib.parse import quote
 
 from app.config.settings import VoiceProvider, VoiceSettings
+from app.course.dialog import VOICES
 from app.course.element import Speech
 from app.dialog.endpoint import Endpoint, connect, library_errors, place_of, trouble
 from app.dialog.errors import ModelRefused, VoiceUnavailable
@@ -32,16 +33,6 @@ _TRANSCRIPTION_MODELS = {VoiceProvider.ELEVENLABS: "scribe_v2", VoiceProvider.OP
 _SPEECH_MODELS = {VoiceProvider.ELEVENLABS: "eleven_multilingual_v2", VoiceProvider.OPENAI: "gpt-4o-mini-tts"}
 _VOICES = {VoiceProvider.ELEVENLABS: "21m00Tcm4TlvDq8ikWAM", VoiceProvider.OPENAI: "alloy"}
 _SPEEDS = {VoiceProvider.ELEVENLABS: (0.7, 1.2), VoiceProvider.OPENAI: (0.25, 4.0)}
-
-_ELEVENLABS_VOICES = {
-    "alloy": "21m00Tcm4TlvDq8ikWAM",
-    "nova": "21m00Tcm4TlvDq8ikWAM",
-    "echo": "EXAVITQu4vr4xnSDxMaL",
-    "fable": "ErXwobaYiN019PkySvjV",
-    "onyx": "pNInz6obpgDQGcFmaJgB",
-    "shimmer": "TxGEqnHWrfWFTfGW9XjX",
-}
-"""The voices that stand for OpenAI's, and the other way round; source: course-format.md, section 4.1."""
 
 _TEXT_LIMITS = (
     ("eleven_v3*", 5_000),
@@ -160,8 +151,8 @@ def _voice(settings: VoiceSettings, speech: Speech) -> str:
     """Return the voice under the provider's name for it: a course may have been written for the other provider."""
     voice = speech.voice or settings.voice or _VOICES[settings.provider]
     if settings.provider is VoiceProvider.ELEVENLABS:
-        return _ELEVENLABS_VOICES.get(voice, voice)
-    return next((name for name, known in _ELEVENLABS_VOICES.items() if known == voice), voice)
+        return VOICES.get(voice, voice)
+    return next((name for name, known in VOICES.items() if known == voice), voice)
 
 
 def _speech_model(settings: VoiceSettings, speech: Speech) -> str:

@@ -26,7 +26,8 @@ from app.course.element import (
     Section,
     Test,
 )
-from app.course.markup import utf16_length
+from app.course.fields import MAX_OPTION_CHARACTERS, MAX_QUESTION_CHARACTERS
+from app.course.markup import CAPTION_LIMIT, utf16_length
 from app.engine.action import (
     Action,
     Button,
@@ -46,9 +47,6 @@ from app.engine.scene import Scene
 from app.engine.state import Run, Talk
 from app.texts import Texts
 
-CAPTION_LIMIT = 1024
-QUESTION_LIMIT = 300
-OPTION_LIMIT = 100
 _CUT = "..."
 
 
@@ -258,13 +256,13 @@ def _poll(
     allows_multiple_answers: bool = False,
 ) -> Iterator[Action]:
     """Send a poll within Telegram's limits; a question that is too long for one is shown in full before it."""
-    if len(question) > QUESTION_LIMIT:
+    if len(question) > MAX_QUESTION_CHARACTERS:
         yield SendText(question, parse_mode)
     yield SendPoll(
         run.run_id,
         run.step,
-        _cut(question, QUESTION_LIMIT),
-        tuple(_cut(option.text, OPTION_LIMIT) for option in options),
+        _cut(question, MAX_QUESTION_CHARACTERS),
+        tuple(_cut(option.text, MAX_OPTION_CHARACTERS) for option in options),
         correct_option,
         allows_multiple_answers,
     )

@@ -15,7 +15,6 @@ from app.engine.reply import to_html
 from app.observe.logs import get_log
 from app.pause import pause
 from app.telegram.api import BotApi
-from app.telegram.encode import MESSAGE_LIMIT
 from app.telegram.error import FloodWait, Rejected, TelegramError, Unavailable
 
 EDIT_SECONDS = 1.5
@@ -114,7 +113,7 @@ class Draft:
 
     async def _show(self) -> float | None:
         """Show the text as it is now, and return how long to wait before the next time; ``None``: no more."""
-        text = split(self._html_of(self._text), ParseMode.HTML, MESSAGE_LIMIT)[0]
+        text = split(self._html_of(self._text), ParseMode.HTML)[0]
         if not text or text == self._visible:
             return EDIT_SECONDS
         if not await self._may_show():

@@ -14,7 +14,7 @@ from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, T
 from app.course.course import Course
 from app.course.document import Items, Node, Scalar, Table, parse
 from app.course.element import AnyElement, Audio, Message, MiniApp, Quiz
-from app.course.media import is_link, media_url
+from app.course.media import GOOGLE_HOSTS, is_link, media_url
 from app.course.report import Report, quote
 from app.errors import Problem
 from app.telegram.media import kind_by_content_type, kind_by_name
@@ -28,8 +28,6 @@ CONNECTIONS_PER_HOST = 4
 MAX_PHOTO = 5 * 1024 * 1024
 MAX_FILE = 20 * 1024 * 1024
 """Bytes of a file that Telegram fetches itself (Bot API, "Sending files")."""
-
-_GOOGLE = ("drive.google.com", "docs.google.com", "drive.usercontent.google.com")
 
 
 class LinkKind(Enum):
@@ -169,6 +167,6 @@ def _status(status: int) -> str:
 
 
 def _remedy(url: str) -> str:
-    if urlsplit(url).hostname in _GOOGLE:
+    if urlsplit(url).hostname in GOOGLE_HOSTS:
         return "share the file with everyone who has the link"
     return "use the link that opens the file itself, without a login"

@@ -9,9 +9,9 @@ from typing import assert_never
 
 from app.course.element import ParseMode
 from app.course.fields import MAX_OPTION_CHARACTERS, MAX_OPTIONS, MAX_QUESTION_CHARACTERS, MIN_OPTIONS
-from app.course.markup import TEXT_LIMIT, MarkupError, parse, split, utf16_length
+from app.course.markup import CAPTION_LIMIT, TEXT_LIMIT, MarkupError, parse, split, utf16_length
 from app.course.media import is_link
-from app.course.proof import CAPTION_LIMIT, MAX_BUTTONS
+from app.course.proof import MAX_BUTTONS
 from app.engine.action import (
     Action,
     AnswerPress,

@@ -8,14 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from app.course.element import ParseMode
-from app.course.markup import MarkupError, parse, split, utf16_length
+from app.course.markup import CAPTION_LIMIT, MarkupError, parse, split, utf16_length
 from app.engine.action import Button, RemoveButtons, SendMedia, SendPoll, SendSpeech, SendText, StopPoll
-
-MESSAGE_LIMIT = 4096
-"""Longest text of a message, in UTF-16 code units after the markup is parsed."""
-
-CAPTION_LIMIT = 1024
-"""Longest caption, counted like the text of a message."""
 
 SEND_MEDIA = "sendMedia"
 """An outbox method that is not the Bot API's: files whose types show when they are sent; see ``media``."""
@@ -71,7 +65,7 @@ def encode(chat_id: int, action: MessageAction) -> list[Request]:
 
 
 def _text(chat_id: int, action: SendText) -> list[Request]:
-    parts = split(action.text, action.parse_mode, MESSAGE_LIMIT)
+    parts = split(action.text, action.parse_mode)
     common: dict[str, Any] = {"chat_id": chat_id, **_parse_mode(action.parse_mode)}
     if action.link_preview is False:
         common["link_preview_options"] = {"is_disabled": True}
