@@ -81,7 +81,7 @@ class Hand:
             ids = poll.vote or []
             persistent = [str(option) for option in ids]
             answer = {"poll_id": poll.id, "user": self._user(), "option_ids": ids, "option_persistent_ids": persistent}
-            self.bot.updates.push("poll_answer", answer | {"option_persistent_ids": [str(index) for index in ids]})
+            self.bot.updates.push("poll_answer", answer)
         self.bot.updates.push("poll", message.body["poll"])
         self.bot.changed(self.chat)
 

@@ -244,11 +244,6 @@ class Bot:
         self.files[media.file_id] = media
         return media
 
-    def poll(self, poll_id: str) -> Message | None:
-        """Return the message of this poll."""
-        messages = (message for chat in self.chats.values() for message in chat.messages.values())
-        return next((message for message in messages if message.poll and message.poll.id == poll_id), None)
-
 
 def _names_of(token: str) -> tuple[str, str]:
     """Return username and title of a bot that nobody has named."""

@@ -11,11 +11,11 @@ from typing import Any
 
 import psycopg
 from psycopg.rows import class_row
-from psycopg.types.json import Jsonb
 
 from app.store.connection import SESSION, parameters_of, place_of
 from app.store.errors import StoreError, store_errors
 from app.store.rows import Json
+from app.store.turn import columns_of
 
 _BATCH = 5000
 """Rows that are read at once."""
@@ -213,7 +213,7 @@ class Adoption:
         async with self._connection.cursor() as cursor:
             for statement, rows in ((_ADD_CHAT, chats), (_TAKE_WAIT, waits), (_MOVE_ROW, moved)):
                 for batch in range(0, len(rows), _BATCH):
-                    await cursor.execute(statement, _columns(rows[batch : batch + _BATCH]))
+                    await cursor.execute(statement, columns_of(rows[batch : batch + _BATCH]))
         await self._connection.commit()
 
 
@@ -231,9 +231,3 @@ async def adoption(database_url: str, *, is_locked: bool = False) -> AsyncIterat
                 yield Adoption(connection)
             finally:
                 await connection.rollback()
-
-
-def _columns(rows: Sequence[Any]) -> dict[str, list[Any]]:
-    """Return the rows as one array for each column."""
-    columns = {name: [getattr(row, name) for row in rows] for name in type(rows[0]).__slots__}
-    return {name: list(map(Jsonb, values)) if name == "state" else values for name, values in columns.items()}
