@@ -103,7 +103,8 @@ class PollAnswered:
     """The learner voted; no ``option_ids`` means the vote was taken back.
 
     ``poll`` tells where the poll belongs. It is ``None`` when the poll is not known: it was sent by the old program, or
-    its message is still on its way into the store. ``is_bound`` says whether the poll of the step on screen is known.
+    its message is still on its way into the store. ``is_bound`` says whether the poll of the step on screen is known,
+    and was surely sent only once.
     """
 
     learner: Learner
