@@ -57,7 +57,8 @@ def up(
             show_changes(plan.changes)
         _start_stopped(engine, fleet, plan, dry_run=dry_run)
         failed = [] if dry_run else _apply(engine, project, fleet, plan, timeout, is_quiet=json)
-        logs = [last_lines(engine, project.name, step.service) for step in failed]
+        # One that was refused has written nothing; what is there is of the container before.
+        logs = [last_lines(engine, project.name, step.service) if step.seconds else [] for step in failed]
     if json:
         _print_json(plan, failed, logs, dry_run=dry_run)
     for step, log in zip(failed, logs, strict=True):

@@ -204,6 +204,18 @@ def test_a_changed_setting_of_one_leaves_the_others_alone(fleet: Project) -> Non
     assert status(fleet, "broken")["broken"]["health"] == "healthy"
 
 
+def test_a_container_that_cannot_be_made_has_no_log_to_show(mended: Project) -> None:
+    config = (mended.folder / "bots_config.yaml").read_text()
+    before = containers(mended)["two"]
+    mended.write("bots_config.yaml", config.replace("{name: two,", '{name: two, version: "no-such",'))
+    (failure,) = json.loads(mended.flotilla("up", "two", "--json", expect=1).stdout)["failed"]
+    mended.write("bots_config.yaml", config)
+    assert (failure["service"], failure["log"]) == ("two", [])
+    assert failure["why"].startswith("docker compose create failed (exit code ")
+    assert containers(mended)["two"] == before
+    mended.flotilla("generate")
+
+
 def test_what_is_gone_from_the_config_is_removed(mended: Project) -> None:
     config = (mended.folder / "bots_config.yaml").read_text()
     lines = [line for line in config.splitlines() if "name: broken" not in line]
