@@ -66,7 +66,7 @@ class NoBotLeftError(FlotillaError):
 
 
 class Host:
-    """Runs bots until it is stopped; see ``run``. ``order`` stops and starts single ones meanwhile.
+    """Runs bots until it is stopped; see ``run``. ``crew`` stops and starts single ones meanwhile.
 
     The next host at the same ``place``, such as a container, leaves those stopped that were stopped here.
     """

@@ -12,7 +12,7 @@ STATM = Path("/proc/self/statm")
 
 
 class Usage:
-    """CPU in percent of one, in the moments between the last ``mark`` but one and now; memory as it is."""
+    """CPU of this process, in percent of one, since the last ``mark`` but one."""
 
     def __init__(self) -> None:
         self._marks: deque[tuple[float, float]] = deque(maxlen=2)

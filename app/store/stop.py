@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-
-from psycopg import AsyncConnection
-
-Connect = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
+from app.store.connection import Connect
 
 _ADD = """
     INSERT INTO stopped_bot (place, bot, botname) VALUES (%(place)s, %(bot)s, %(botname)s)
