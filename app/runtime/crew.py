@@ -14,6 +14,9 @@ from app.runtime.bot import DRAIN_SECONDS, Bot, State
 STOP_SECONDS = DRAIN_SECONDS + 12.0
 """How long a stop may take altogether; a container's grace period is longer."""
 
+CANCEL_SECONDS = 1.0
+"""How long what is cancelled may take for its end."""
+
 log = get_log(__name__)
 
 
@@ -160,7 +163,12 @@ async def _ended(tasks: Sequence[asyncio.Task[Any]]) -> None:
 
 
 async def cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel tasks and wait for their end."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    """Cancel tasks and wait for their end; those that take long are cancelled again.
+
+    For a database that has fallen silent the driver waits ten seconds more, with each statement, unless it is.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=CANCEL_SECONDS)

@@ -150,11 +150,11 @@ class BotLocks:
 
     async def close(self) -> None:
         """Give all locks back."""
+        if self._connection is not None:
+            await self._drop(self._connection)  # first: to be cancelled, a statement takes its time
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.wait([self._watch])
-        if self._connection is not None:
-            await self._drop(self._connection)
 
     async def _ask(self, query: LiteralString, parameters: dict[str, Any]) -> psycopg.AsyncCursor[Any]:
         with store_errors(self._place):

@@ -50,6 +50,9 @@ from app.store.watch import Watch
 POOL_TIMEOUT = 10.0
 """Seconds to wait for a free connection."""
 
+CLOSE_SECONDS = 2.0
+"""How long the pool may take to end what it has begun, while a silent server holds it up."""
+
 RECONNECT_SECONDS = 3.0
 """After so long the pool begins its attempts to connect anew, as the pauses between them are doubled each time."""
 
@@ -111,7 +114,7 @@ class Store:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._pool.close()
+        await self._pool.close(CLOSE_SECONDS)
 
     async def __aenter__(self) -> Store:
         return self

@@ -15,6 +15,7 @@ import pytest
 from prometheus_client import REGISTRY
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from app.runtime import crew
 from app.runtime.bot import State
 from app.runtime.host import Host
 from app.sandbox.client import Transcript
@@ -54,13 +55,19 @@ async def has_state(host: Host, state: State) -> None:
 
 
 @asynccontextmanager
-async def wired(stage: Stage) -> AsyncIterator[tuple[Wire, Host]]:
-    """Start a host that reaches the database through a wire."""
+async def apart(stage: Stage) -> AsyncIterator[tuple[Wire, Host]]:
+    """Return a host, not running, that reaches the database through a wire."""
     parts = conninfo_to_dict(stage.database_url)
     target = f"{parts['host']}/.s.PGSQL.{parts.get('port', PORT)}"
     async with Wire(target) as wire:
         through = make_conninfo(stage.database_url, host="127.0.0.1", port=wire.port)
-        host = Host(replace(stage.settings(), database_url=through))
+        yield wire, Host(replace(stage.settings(), database_url=through))
+
+
+@asynccontextmanager
+async def wired(stage: Stage) -> AsyncIterator[tuple[Wire, Host]]:
+    """Start a host that reaches the database through a wire."""
+    async with apart(stage) as (wire, host):
         running = asyncio.create_task(host.run())
         try:
             await has_state(host, State.POLLING)
@@ -125,6 +132,24 @@ async def test_a_host_without_another_waits_for_its_network(stage: Stage) -> Non
         await has_state(host, State.STARTING)
         wire.heal()
         await check(stage, await asyncio.gather(*learning), sent_again() - counted)
+
+
+async def test_a_host_stops_though_its_database_has_fallen_silent(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the database's machine stands still: its system takes in what nobody answers."""
+    monkeypatch.setattr(crew, "STOP_SECONDS", 1.0)
+    async with apart(stage) as (wire, host):
+        running = asyncio.create_task(host.run())
+        learner = stage.learner()
+        await learner.send("/start")
+        await learner.wait_message()
+        wire.silence()
+        await learner.send("hello")
+        host.stop()
+        # Much longer than it takes, and so short that, with the seconds for the turn under way, nobody has to kill it.
+        async with asyncio.timeout(20):
+            await running
 
 
 async def test_hosts_that_lose_the_lead_again_and_again(stage: Stage) -> None:
