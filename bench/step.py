@@ -20,6 +20,7 @@ from bench.stage import Stage, settle
 
 PEERS = ROOT / "bench" / "peers"
 UNIT = "aiogram echo"
+UNIT_BY_WEBHOOK = "aiogram echo, webhook"
 OURS = "Flotilla, full step"
 OURS_BY_WEBHOOK = "Flotilla, full step, webhook"
 ROUNDS = 11
@@ -31,7 +32,10 @@ LATENCY_STEPS = 3
 
 @dataclass(frozen=True)
 class Contestant:
-    """A program, and how many steps each of its learners makes in a round; ``database`` says whose tables it uses."""
+    """A program, and how many steps each of its learners makes in a round; ``database`` says whose tables it uses.
+
+    One that ``is_called`` gets its updates by webhook.
+    """
 
     command: tuple[str, ...]
     steps: int
@@ -39,6 +43,7 @@ class Contestant:
     database: str = ""
     learners: int = LEARNERS
     is_timed: bool = True
+    is_called: bool = False
 
 
 def contestants() -> dict[str, Contestant]:
@@ -47,6 +52,7 @@ def contestants() -> dict[str, Contestant]:
     ours = (sys.executable, "-m", "app")
     found = {
         UNIT: Contestant(_peer("aiogram_echo.py"), 5),
+        UNIT_BY_WEBHOOK: Contestant(_peer("aiogram_echo.py"), 5, is_called=True),
         "aiogram echo, uvloop": Contestant(_peer("aiogram_echo.py"), 5, {"LOOP": "uvloop"}),
         "python-telegram-bot echo": Contestant(
             _peer("telegram_echo.py"), 2, is_timed=False
@@ -59,7 +65,11 @@ def contestants() -> dict[str, Contestant]:
         ),
         OURS: Contestant(ours, 15, {"BOT_FOLDER": "input/", "BOT_NAME": "bench"}, "flotilla"),
         OURS_BY_WEBHOOK: Contestant(
-            ours, 15, {"BOT_FOLDER": "input/", "BOT_NAME": "bench", "BOT_MODE": "webhook"}, "flotilla"
+            ours,
+            15,
+            {"BOT_FOLDER": "input/", "BOT_NAME": "bench", "BOT_MODE": "webhook"},
+            "flotilla",
+            is_called=True,
         ),
     }
     return {name: one for name, one in found.items() if has_node() or "grammY" not in name}
@@ -115,10 +125,10 @@ def _start(stage: Stage, contestant: Contestant) -> Running:
     match contestant.database:
         case "flotilla":
             variables |= {"DATABASE_URL": stage.database(), "PYTHONPATH": str(ROOT)}
-            if variables.get("BOT_MODE") == "webhook":
-                variables |= _webhook(stage)
         case "old":
             variables["DATABASE_URL"] = _old_database(stage)
+    if contestant.is_called:
+        variables |= _webhook(stage)
     return Running(contestant, stage.start(contestant.command, variables), token)
 
 
