@@ -183,12 +183,13 @@ class Bot:
         if self._receiver is not None:
             self._receiver.stop()
 
-    async def accept(self, update: Update) -> bool:
-        """Apply what came by webhook, and return when its effect is committed.
+    def accept(self, update: Update) -> asyncio.Future[bool] | None:
+        """Apply what came by webhook; the result is there when its effect is committed.
 
-        ``False`` when Telegram has to send it again: the database is away, or the bot does not run here.
+        It is ``False`` when Telegram has to send it again, as the database is away; ``None`` is returned for the same
+        while the bot does not run here.
         """
-        return self._intake is not None and await self._intake.put(update)
+        return self._intake.put(update) if self._intake is not None else None
 
     def doubt_webhook(self) -> None:
         """Hear that somebody called the webhook with another secret."""

@@ -25,7 +25,7 @@ from app.runtime.status import FILE_NAME, status_of, write_status
 from app.runtime.usage import Usage
 from app.runtime.watch import watching
 from app.runtime.web import WebServer
-from app.runtime.webhook import webhook_routes
+from app.runtime.webhook import webhooks
 from app.store.errors import StoreUnavailable
 from app.store.lock import BotLocks
 from app.store.store import Store
@@ -145,7 +145,7 @@ class Host:
         if self._settings.listen is None:
             return contextlib.nullcontext()
         apps = Apps(self.bots, store, self._settings.telegram_url)
-        return WebServer(self._settings.listen, [*apps.routes(), *webhook_routes(self.bots)])
+        return WebServer(self._settings.listen, apps.routes(), webhooks(self.bots))
 
     @contextlib.contextmanager
     def _metrics(self, store: Store) -> Iterator[None]:

@@ -10,7 +10,9 @@ from app.store.errors import StoreUnavailable
 from app.telegram.decode import Update
 
 GATHER_SECONDS = 0.002
-"""How long the first of several requests waits for others; while a turn is under way, they collect by themselves."""
+"""How long requests wait for others, and as long again if some have come, up to ``GATHERINGS`` times."""
+
+GATHERINGS = 4
 
 MOST = 100
 """Updates of one turn."""
@@ -33,16 +35,17 @@ class Intake:
         self._is_closed = False
         self._is_lost = False
 
-    async def put(self, update: Update) -> bool:
-        """Apply an update together with others; ``False`` when Telegram has to send it again."""
-        if self._is_closed:
-            return False
+    def put(self, update: Update) -> asyncio.Future[bool]:
+        """Apply an update together with others; the result is ``False`` when Telegram has to send it again."""
         loop = asyncio.get_running_loop()
         committed: asyncio.Future[bool] = loop.create_future()
+        if self._is_closed:
+            committed.set_result(False)
+            return committed
         self._waiting.append((update, committed))
         if self._work is None:
             self._work = loop.create_task(self._commit_all())
-        return await committed
+        return committed
 
     def close(self, *, is_lost: bool = False) -> None:
         """Take nothing more; what waits is committed still, unless ``is_lost``: another host may go on already.
@@ -62,13 +65,21 @@ class Intake:
 
     async def _commit_all(self) -> None:
         try:
-            await asyncio.sleep(GATHER_SECONDS)
-            while self._waiting:
+            while await self._gathered():
                 batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
                 is_committed = await self._commit([update for update, _ in batch])
                 self._answer(batch, is_committed and not self._is_lost)
         finally:
             self._work = None
+
+    async def _gathered(self) -> bool:
+        """Wait for requests to follow those that wait, as they do where others were just answered; tell if some do."""
+        for _ in range(GATHERINGS if self._waiting else 0):
+            before = len(self._waiting)
+            await asyncio.sleep(GATHER_SECONDS)
+            if not before < len(self._waiting) < MOST:
+                break
+        return bool(self._waiting)
 
     async def _commit(self, updates: Sequence[Update]) -> bool:
         """Commit updates in Telegram's order, each once, though one may have been sent twice."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterable
-from types import TracebackType
-from typing import Self, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from types import MappingProxyType, TracebackType
+from typing import Protocol, Self, TypeVar
 
 from aiohttp import web
 
 from app.errors import FlotillaError
 from app.observe.logs import get_log
+from app.runtime.lane import Lane, Taker
 
 BODY_LIMIT = 64 * 1024
 """Bytes of a request."""
@@ -48,27 +50,44 @@ class AddressInUseError(FlotillaError):
     """The server cannot listen where it should."""
 
 
+class Hook(Taker, Protocol):
+    """Takes the requests to one path; those that are not for the fast lane by its handler."""
+
+    @property
+    def take(self) -> Handler:
+        """The handler, which is ``bare``."""
+
+
 class WebServer:
     """Serves routes at ``listen`` (address, port; 0 takes any free port); use it as an asynchronous context manager.
+
+    ``hooks`` are taken by path, in the fast lane if they come as Telegram sends them.
 
     There is no access log, because addresses may hold what is nobody's business. Errors are answered as JSON.
     """
 
-    def __init__(self, listen: tuple[str, int], routes: Iterable[web.AbstractRouteDef]) -> None:
+    def __init__(
+        self,
+        listen: tuple[str, int],
+        routes: Iterable[web.AbstractRouteDef],
+        hooks: Mapping[str, Hook] = MappingProxyType({}),
+    ) -> None:
         self._listen = listen
+        self._takers = {path.encode(): hook for path, hook in hooks.items()}
+        self._lanes: set[Lane] = set()
         app = web.Application(client_max_size=BODY_LIMIT, middlewares=[_guarded])
-        app.add_routes(routes)
+        app.add_routes([*routes, *(web.post(path, hook.take) for path, hook in hooks.items())])
         self._runner = web.AppRunner(app, access_log=None, logger=_requests, shutdown_timeout=STOP_SECONDS)
 
     @property
     def port(self) -> int:
         """Where the server listens, once it does."""
-        return int(self._runner.addresses[0][1])
+        return int(self._server.sockets[0].getsockname()[1])
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, *self._listen).start()
+            self._server = await asyncio.get_running_loop().create_server(self._connection, *self._listen)
         except OSError as error:
             await self._runner.cleanup()
             reason = os.strerror(error.errno).lower() if error.errno else str(error)
@@ -82,7 +101,23 @@ class WebServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._runner.cleanup()
+        self._server.close()
+        await asyncio.sleep(0)  # lets connections begin that were made already
+        await asyncio.gather(self._clear(), self._runner.cleanup())
+
+    def _connection(self) -> asyncio.BaseProtocol:
+        server = self._runner.server
+        assert server is not None  # noqa: S101
+        return Lane(self._takers, server, self._lanes) if self._takers else server()
+
+    async def _clear(self) -> None:
+        """Close the fast lane's connections, with some patience for what is under way."""
+        for lane in self._lanes:
+            lane.close()
+        if works := {lane.work for lane in self._lanes if lane.work is not None}:
+            await asyncio.wait(works, timeout=STOP_SECONDS)
+        for lane in self._lanes:
+            lane.abort()
 
 
 @web.middleware
