@@ -176,14 +176,14 @@ def _pace(stage: Stage, one: Running) -> tuple[float, float, float]:
 
 
 def _table(cpu: dict[str, list[Any]], paced: dict[str, list[Any]]) -> Table:
-    unit = [figures[0] for figures in cpu[UNIT]]
     rows: dict[str, tuple[float | None, ...]] = {}
     for name, rounds in cpu.items():
-        ratio = median(figures[0] / one for figures, one in zip(rounds, unit, strict=True))
+        ratio = _ratio(rounds, cpu[UNIT])
+        like = _ratio(rounds, cpu[UNIT_BY_WEBHOOK]) if name in (UNIT_BY_WEBHOOK, OURS_BY_WEBHOOK) else None
         own, postgres, rate, _ = medians(rounds)
         slow: tuple[float | None, ...] = medians(paced[name]) if name in paced else (None, None, None)
-        rows[name] = (ratio, own, postgres, rate, *slow)
-    columns = ("ratio", "CPU ms", "PostgreSQL ms", "updates/s", "CPU ms at 200/s", "p50 ms", "p99 ms")
+        rows[name] = (ratio, like, own, postgres, rate, *slow)
+    columns = ("ratio", "of webhooks", "CPU ms", "PostgreSQL ms", "updates/s", "CPU ms at 200/s", "p50 ms", "p99 ms")
     return Table(
         "CPU per update, and latency at 200 updates/s",
         columns,
@@ -191,3 +191,8 @@ def _table(cpu: dict[str, list[Any]], paced: dict[str, list[Any]]) -> Table:
         f"saturated by {LEARNERS} learners; medians of {ROUNDS} and {LATENCY_ROUNDS} interleaved rounds",
         {OURS: {"ratio": 0.27, "p99 ms": 50.0}, OURS_BY_WEBHOOK: {"p99 ms": 50.0}},
     )
+
+
+def _ratio(rounds: list[Any], unit: list[Any]) -> float:
+    """Return the median of the ratios in CPU per update, each of the same round."""
+    return median(figures[0] / one[0] for figures, one in zip(rounds, unit, strict=True))
