@@ -194,7 +194,7 @@ class BotLocks:
                 await asyncio.sleep(GATHER_SECONDS)
                 async with asyncio.timeout(PING_TIMEOUT):
                     await connection.execute(_PING)
-        except (psycopg.Error, TimeoutError):
+        except (psycopg.Error, OSError):  # no answer in time, or the process has no descriptor left to wait with
             await self._drop(connection)
 
     async def _drop(self, connection: psycopg.AsyncConnection[Any]) -> None:

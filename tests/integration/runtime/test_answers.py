@@ -59,7 +59,7 @@ async def test_a_host_that_ends_in_mid_answer(
     assert process.returncode == (0 if how is signal.SIGTERM else -signal.SIGKILL)
 
     await stage.spawn(**variables)
-    chat = await learner.wait_for(said("Goodbye"))
+    chat = await learner.wait_for(said("Goodbye"), patience=60)
     assert texts(chat) == ["Hello", "I am very glad to meet you, Anna.", "Goodbye"]
     assert stage.query("SELECT role, report FROM conversation ORDER BY conversation_id") == [
         ("bot", "Hello"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import psycopg
 import pytest
 
+from app.store import lock
 from app.store.errors import StoreUnavailable
 from app.store.lock import BotLocks, Channel
 
@@ -128,3 +130,24 @@ async def test_the_host_hears_what_others_write(
     await asyncio.wait_for(rung.wait(), 20)
 
     assert heard == [(channel, "bot")]
+
+
+async def test_who_has_no_descriptor_left_lets_others_lead(
+    first: BotLocks, second: BotLocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could not tell whether its connection still lives."""
+    monkeypatch.setattr(lock, "PING_INTERVAL", 0.01)
+    death = await first.live("one")
+    assert death is not None
+    assert await first.acquire("one")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        async with asyncio.timeout(10):
+            await death.wait()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert first.held == frozenset()
+    async with asyncio.timeout(10):
+        while not await second.acquire("one"):  # noqa: ASYNC110 - the server sees that it is closed when it can
+            await asyncio.sleep(0.01)
