@@ -282,10 +282,7 @@ class Plugin:
     async def _load(self, namespace: Namespace, context: Context) -> Loaded:
         import_aiogram()  # before the plugin does, which would do it the plain way
         try:
-            async with asyncio.timeout(LOAD_SECONDS):
-                module = await _in_thread(namespace.load)
-                loaded = _loaded(namespace, vars(module), context)
-                await loaded.router.start(**context.arguments())
+            return await _within(LOAD_SECONDS, _started(namespace, context))
         except PluginUnusable:
             raise
         except TimeoutError:
@@ -293,7 +290,6 @@ class Plugin:
             raise PluginUnusable(Problem(str(namespace.handlers), 0, 0, "", text)) from None
         except (Exception, SystemExit) as error:
             raise namespace.unusable(error) from error
-        return loaded
 
     async def _replace(self, new: Loaded | None) -> None:
         """Put this into effect, and give up what was."""
@@ -301,11 +297,36 @@ class Plugin:
         if old is None:
             return
         try:
-            async with asyncio.timeout(STOP_SECONDS):
-                await old.router.stop(**(self._context.arguments() if self._context is not None else {}))
+            arguments = self._context.arguments() if self._context is not None else {}
+            await _within(STOP_SECONDS, old.router.stop(**arguments))
         except (Exception, SystemExit):
             log.exception("shutdown of the plugin failed", bot=self._name)
         old.namespace.forget()
+
+
+async def _within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """Wait so long for a plugin's work, in a task of its own: one that refuses to be cancelled is left behind.
+
+    Raises ``TimeoutError``, and ``RuntimeError`` for work that is cancelled by itself: that is no end of its bot.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    finally:
+        is_done = task.done()
+        task.cancel()
+    if not is_done:
+        raise TimeoutError
+    if task.cancelled():
+        raise RuntimeError("it was cancelled by itself")
+    return task.result()
+
+
+async def _started(namespace: Namespace, context: Context) -> Loaded:
+    module = await _in_thread(namespace.load)
+    loaded = _loaded(namespace, vars(module), context)
+    await loaded.router.start(**context.arguments())
+    return loaded
 
 
 def _loaded(namespace: Namespace, names: dict[str, Any], context: Context) -> Loaded:

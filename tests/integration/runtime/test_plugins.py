@@ -556,6 +556,44 @@ async def test_an_import_that_hangs_keeps_no_bot_from_running(
     assert "handlers.py: not loaded within 0.3 s; plugin not loaded, the bot runs without it" in capsys.readouterr().out
 
 
+STUBBORN = """
+@router.startup()
+async def begin():
+    while not asyncio.current_task().cancelling() > 1:
+        try:
+            await asyncio.sleep(60)
+        except:
+            pass
+"""
+CANCELLED = """
+@router.startup()
+async def begin():
+    asyncio.current_task().cancel()
+    await asyncio.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("handlers", "problem"),
+    [(STUBBORN, "handlers.py: not loaded within 0.3 s"), (CANCELLED, "RuntimeError: it was cancelled by itself")],
+    ids=["stubborn", "cancelled"],
+)
+async def test_a_startup_that_does_not_end_well_keeps_no_bot_from_running(
+    start: Starter,
+    stage: Stage,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    handlers: str,
+    problem: str,
+) -> None:
+    monkeypatch.setattr(plugins, "LOAD_SECONDS", 0.3 if handlers == STUBBORN else 30.0)
+    start(handlers)
+    learner = stage.learner()
+    await learner.send("/start")
+    assert await texts(learner, 1) == ["Welcome"]
+    assert f"{problem}; plugin not loaded, the bot runs without it" in capsys.readouterr().out
+
+
 def test_who_has_no_plugin_pays_for_none() -> None:
     code = "import sys, app.runtime.main; print('aiogram' in sys.modules, 'app.telegram.plugins' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
