@@ -5,7 +5,7 @@ To note it costs as much as to make a small object; it is looked at when a line 
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -27,6 +27,7 @@ _NAMES = tuple(field.name for field in fields(Work))
 _NOTHING = Work()
 _work: ContextVar[Work] = ContextVar("work", default=_NOTHING)
 _bots: dict[str, str] = {}
+_only: list[str] = []
 
 work_on = _work.set
 """Note what is worked on from now on, in this task and those that it begins."""
@@ -54,6 +55,11 @@ def call_bot(botname: str, name: str) -> None:
     _bots[botname] = name
 
 
+def work_for(names: Sequence[str]) -> None:
+    """Say which bots this process is for: what the process of a single one has to say of itself is of that bot."""
+    _only[:] = names if len(names) == 1 else ()
+
+
 def add_work(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Add the ids to an event: a structlog processor. What the event says itself wins, above all another bot."""
     work = _work.get()
@@ -69,4 +75,6 @@ def add_work(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mut
             value = getattr(work, name)
             if value is not None:
                 event.setdefault(name, value)
+    if _only:
+        event.setdefault("bot", _only[0])
     return event

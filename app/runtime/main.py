@@ -18,6 +18,7 @@ from app.config.tokens import sandbox_name
 from app.errors import FlotillaError
 from app.observe.logs import Format, catch_defects, configure_logs, get_log, style_of
 from app.observe.secrets import mask_tracebacks, masked
+from app.observe.work import work_for
 from app.runtime.ask import CONTAINER_SOCKET, control_socket
 from app.runtime.console import console
 from app.runtime.host import Host
@@ -52,6 +53,7 @@ def start_logs(
     settings: HostSettings, environ: Mapping[str, str], style: Format | None = None, level: str | None = None
 ) -> None:
     """Log as the environment says, else in this style and at this level, and keep the secrets of the settings."""
+    work_for([bot.name for bot in settings.bots])
     configure_logs(
         style_of(environ.get("LOG_FORMAT")) or style,
         level or environ.get("BOT_LOG_LEVEL") or environ.get("LOG_LEVEL") or "info",

@@ -20,7 +20,7 @@ import structlog
 from app.cli.isolate import printer
 from app.observe.logs import BotFiles, Libraries, catch_defects, configure_logs, get_log, levels
 from app.observe.secrets import keep_secret, masked
-from app.observe.work import Work, Working, call_bot, work_more_closely, work_on
+from app.observe.work import Work, Working, call_bot, work_for, work_more_closely, work_on
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +34,7 @@ def _as_before() -> Iterator[None]:
     sys.excepthook, threading.excepthook = hooks
     logging.captureWarnings(False)
     work_on(Work())
+    work_for([])
     keep_secret([])
 
 
@@ -96,6 +97,22 @@ def test_a_log_file_is_rotated(tmp_path: Path) -> None:
     files.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.log", "a.log.1"]
     assert sum(len(path.read_text().splitlines()) for path in tmp_path.iterdir()) == 12
+
+
+@pytest.mark.parametrize(("bots", "said"), [(["a"], '"bot": "a", '), (["a", "b"], "")])
+def test_what_the_process_of_a_single_bot_says_is_of_that_bot(
+    bots: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logs("json")
+    work_for(bots)
+    get_log("x").info("of the host")
+    logging.getLogger("psycopg.pool").warning("of a library")
+    get_log("x").info("of another", bot="c")
+    assert written(capsys) == [
+        f'{{"event": "of the host", {said}"level": "info", "timestamp": "TIME"}}',
+        f'{{"logger": "psycopg.pool", "event": "of a library", {said}"level": "warning", "timestamp": "TIME"}}',
+        '{"bot": "c", "event": "of another", "level": "info", "timestamp": "TIME"}',
+    ]
 
 
 def test_lines_say_what_is_being_worked_on(capsys: pytest.CaptureFixture[str]) -> None:
