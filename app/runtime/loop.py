@@ -5,18 +5,47 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Coroutine
+from threading import Event, Thread
 from typing import Any, TypeVar
+
+from app.observe.logs import get_log
 
 T = TypeVar("T")
 
+REST_SECONDS = 2.0
+"""How long what still runs at the end may take to end."""
+
 SETTLED_SECONDS = 2.0
 """How long after its start a host is taken to have imported what it needs."""
+
+log = get_log(__name__)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run the work to its end in a new event loop and return its result."""
     with asyncio.Runner(loop_factory=_factory()) as runner:
-        return runner.run(work)
+        try:
+            return runner.run(work)
+        finally:
+            runner.run(_end_the_rest())
+
+
+async def _end_the_rest() -> None:
+    """Cancel what still runs, and forget what refuses to end, as a plugin may: the loop would wait for it for ever."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    _, left = await asyncio.wait(rest, timeout=REST_SECONDS) if rest else ((), ())
+    for task in left:
+        log.error("a task refuses to be cancelled; the process ends without it", task=repr(task.get_coro()))
+        asyncio._unregister_task(task)
+    if left:
+        # What is destroyed is asked to end once more, and may refuse that for ever: so a thread holds it.
+        Thread(target=_hold, args=(left,), name="rest", daemon=True).start()
+
+
+def _hold(_: object) -> None:
+    Event().wait()
 
 
 def _factory() -> Callable[[], asyncio.AbstractEventLoop]:
