@@ -122,7 +122,7 @@ def test_what_a_process_is_told() -> None:
         "PAGES_ADDRESS": "127.0.0.1",
         "PAGES_PORT": "8090",
         "WEBHOOK_SECRET_TOKEN": "hooksecret",
-        "WEBHOOK_MAX_CONNECTIONS": "40",
+        "WEBHOOK_MAX_CONNECTIONS": "100",
         "WEBHOOK_SSL_CERT": str(CASES / "certs" / "cert.pem"),
     }
     [bot] = bots
