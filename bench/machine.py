@@ -32,10 +32,12 @@ def cpu(pid: int) -> float:
 
 def cpu_of_family(pid: int) -> float:
     """Return the CPU seconds of a process and all its children, ended ones included (PostgreSQL's are many)."""
-    total = sum(_times(pid))
-    for child in _children(pid):
-        total += cpu(child)
-    return total
+    while True:
+        own = _times(pid)
+        try:
+            return sum(own) + sum(cpu(child) for child in _children(pid))
+        except OSError:  # a child has ended since it was listed; its time is its parent's now
+            continue
 
 
 def memory(pid: int) -> float:
