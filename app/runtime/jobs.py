@@ -14,7 +14,7 @@ from app.observe.work import Work, work_on
 from app.pause import pause
 from app.runtime.settler import when_available
 from app.runtime.turn import Feed
-from app.store.errors import StoreUnavailable
+from app.store.errors import StoreError, StoreUnavailable
 from app.store.rows import Job
 from app.store.store import Store
 
@@ -193,8 +193,8 @@ class Jobs:
             works = list(self._working.values())
             try:
                 left = await self._store.extend_jobs(self._botname, [work.job.job_id for work in works], LEASE_SECONDS)
-            except StoreUnavailable as trouble:
-                log.warning("database unavailable, leases are not extended", bot=self._botname, reason=str(trouble))
+            except StoreError as trouble:
+                log.warning("leases are not extended", bot=self._botname, reason=str(trouble))
                 continue
             for work in works:
                 if work.job.job_id not in left and not work.task.done():

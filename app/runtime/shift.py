@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from time import monotonic
 from typing import TypeVar
 
+from app.observe.logs import get_log
 from app.observe.metrics import Meter
 from app.runtime.broadcast import Broadcasts, announce
 from app.runtime.decision import Rules, Unused
@@ -17,7 +18,7 @@ from app.runtime.settler import when_available
 from app.runtime.timers import Timers
 from app.runtime.turn import Feed, Result, apply, deliver, feed, post
 from app.store.broadcast import Target
-from app.store.errors import StoreUnavailable
+from app.store.errors import StoreError, StoreUnavailable
 from app.store.lock import BotLocks, Channel
 from app.store.rows import NewMessage, Timer
 from app.store.store import Store
@@ -27,6 +28,11 @@ T = TypeVar("T")
 
 BUSY_SECONDS = 5.0
 """How long a webhook request waits for the turn under way, which waits for the database."""
+
+HEAR_AGAIN_SECONDS = 1.0
+"""How long after the database refused to tell what others have committed it is asked again."""
+
+log = get_log(__name__)
 
 Turn = Callable[[Store, Rules, Sequence[T]], Awaitable[Result]]
 """Applies a batch of a bot's events in one transaction."""
@@ -132,8 +138,13 @@ class Shift:
     async def _hear(self, told: asyncio.Event) -> None:
         while await told.wait():
             told.clear()
-            async with self._turns:
-                await self._outbox.catch_up()
+            try:
+                async with self._turns:
+                    await self._outbox.catch_up()
+            except StoreError:  # as while somebody replaces the tables by those of a backup
+                log.exception("cannot read what others have committed, trying again", seconds=HEAR_AGAIN_SECONDS)
+                await asyncio.sleep(HEAR_AGAIN_SECONDS)
+                told.set()
 
     @asynccontextmanager
     async def working(self, locks: BotLocks, failed: Callable[[], None]) -> AsyncIterator[None]:

@@ -215,3 +215,27 @@ async def test_a_page_of_a_web_server_in_between_ends_no_bot(stage: Stage) -> No
     host.stop()
     await running
     await server.cleanup()
+
+
+async def test_who_cannot_read_what_others_commit_tries_again(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    """As while the tables of a backup take the place of those in use."""
+    stage.course(HELLO)
+    host = stage.start()
+    learner = stage.learner()
+    await learner.send("/start")
+    await learner.wait_for(said("third"))
+    tell = "SELECT pg_notify('flotilla_outbox', %s)"
+    out: list[str] = []
+
+    def is_told() -> bool:
+        out.append(capsys.readouterr().out)
+        return "cannot read what others have committed" in "".join(out)
+
+    stage.query("ALTER TABLE outbox RENAME TO replaced")
+    stage.query(tell, f"{host.status()['host']} bot")
+    await until(is_told)
+    stage.query("ALTER TABLE replaced RENAME TO outbox")
+    params = '{"chat_id": 7, "text": "from afar"}'
+    row = "INSERT INTO outbox (botname, chat_id, method, params) VALUES ('bot', 7, 'sendMessage', %s)"
+    stage.query(row, params)
+    await learner.wait_for(said("from afar"))
