@@ -31,7 +31,7 @@ MEASUREMENTS = {
 }
 ALL = [name for name in MEASUREMENTS if name != "profile"]
 
-console = Console(width=None if sys.stdout.isatty() else 130)
+console = Console(width=None if sys.stdout.isatty() else 150)
 
 
 def main() -> None:
