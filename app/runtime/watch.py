@@ -219,11 +219,12 @@ class Watcher:
 
     async def end(self, *, is_wanted: bool) -> None:
         """Say that this host ends as it should; if it ends otherwise, say what it is that ended it."""
-        if not is_wanted:
+        if is_wanted:
+            with suppress(StoreUnavailable):
+                await self._store.watch.leave(self._store.host)
+        else:
             await self.look()
-            return
-        with suppress(StoreUnavailable):
-            await self._store.watch.leave(self._store.host)
+        self._count_refused([])
 
     async def _report(self) -> None:
         """Write down how the bots do, if that has changed or not been written for a while."""

@@ -111,6 +111,16 @@ async def test_prometheus_hears_of_such_a_host_from_the_one_that_keeps_the_watch
     await until(lambda: refused() == set())
 
 
+async def test_what_a_host_says_of_tokens_ends_with_it(stage: Stage) -> None:
+    stage.course(COURSE)
+    await stage.operator()
+    await stage.client.add_bot(sandbox_token("a"), "a", "A")
+    await stage.client.revoke(sandbox_token("a"))
+    with pytest.raises(NoBotLeftError):
+        await stage.ended(stage.start(stage.bot("a")))
+    assert refused() == set()
+
+
 def refused() -> set[str]:
     """Return the bots whose tokens a scrape of this process says are refused."""
     return {sample.labels["bot"] for metric in TOKENS_REFUSED.collect() for sample in metric.samples if sample.value}
